@@ -1,0 +1,256 @@
+"""Provide and Register Document Set-b, ITI-41 (ITI TF-2 3.41.4.1.3).
+
+    1  pair documents and DocumentEntries by id
+    2  each document from the socket into the store, under a fresh key, hashed on the way
+    3  hash and size as sent, if sent, must be those of the octets
+    4  claim the uniqueIds: whoever was first decides the octets
+    5  fill in hash, size and repositoryUniqueId; nothing else is touched
+    6  register (ITI-42)
+    7  confirm the claims, or withdraw them and remove what nobody relies on
+
+What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 6 is unknown,
+the octets stay; `gc` asks the registry later.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from repository import claims
+from repository.claims import Document
+from repository.failures import attempt, call_registry, store_error
+from repository.lookup import Lookup
+from repository.storage import ObjectStore, StoredObject, StoreError
+from xds import database
+from xds.actors import DocumentRegistry
+from xds.ebxml.xdsb import ProvidedEntry, provided_entries, set_slot
+from xds.errors import Code, Refused, Severity, XDSError
+from xds.messages import Caller, ProvideAndRegister, RegistryResponse, SubmittedDocument
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+STALE_SECONDS = 900
+"""A pending claim older than this is not of a running submission: registering takes seconds, and is given up within minutes."""
+
+
+@dataclass
+class Provision:
+    """One ITI-41 request on its way.
+
+    Attributes:
+        stored: uniqueId-independent: id of the ExtrinsicObject -> the object written for it.
+        claimed: uniqueId -> the document it means, for those this submission relies on.
+    """
+
+    engine: Engine
+    store: ObjectStore
+    registry: DocumentRegistry
+    lookup: Lookup
+    repository_unique_id: str
+    request: ProvideAndRegister
+    caller: Caller
+    limit: int | None = None
+    stored: dict[str, StoredObject] = field(default_factory=dict)
+    claimed: dict[str, Document] = field(default_factory=dict)
+
+    def run(self) -> RegistryResponse:
+        """Do the steps.
+
+        Raises:
+            Refused: with what the sender has to be told; nothing is left behind.
+        """
+        entries = {entry.id: entry for entry in provided_entries(self.request.submission)}
+        try:
+            _refuse(self._pair(entries))
+            self._store(entries)
+            _refuse([*self._missing(entries), *self._differing(entries)])
+            self._claim(entries)
+        except BaseException:
+            self._undo()
+            raise
+        self._fill_in(entries)
+        return self._register()
+
+    # Step 1
+
+    def _pair(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
+        listed = list(provided_entries(self.request.submission))
+        documents = Counter(self.request.document_ids)
+        for id_, count in documents.items():
+            if id_ not in entries:
+                problem = f"the Document {id_!r} has no DocumentEntry (ExtrinsicObject) with this id"
+                yield XDSError(Code.XDSMissingDocumentMetadata, problem, id_)
+            elif count > 1:
+                yield XDSError(Code.XDSMissingDocumentMetadata, f"{count} Documents have the id {id_!r}", id_)
+        for entry in listed:
+            if entry.id not in documents:
+                yield XDSError(Code.XDSMissingDocument, f"the DocumentEntry {entry.id!r} has no Document", entry.id)
+            yield from _described(entry)
+        for value, count in Counter(entry.unique_id for entry in listed if entry.unique_id).items():
+            if count > 1:
+                problem = f"the uniqueId {value} is used by {count} DocumentEntries of the message"
+                yield XDSError(Code.XDSRepositoryDuplicateUniqueIdInMessage, problem, value)
+
+    # Steps 2 and 3
+
+    def _store(self, entries: dict[str, ProvidedEntry]) -> None:
+        for submitted in self.request.documents:
+            if submitted.id in entries and submitted.id not in self.stored:
+                self.stored[submitted.id] = self._put(submitted)
+
+    def _put(self, submitted: SubmittedDocument) -> StoredObject:
+        try:
+            return self.store.put(submitted.content, limit=self.limit)
+        except StoreError as error:
+            raise Refused([store_error(error, f"the Document {submitted.id!r}", submitted.id, self.caller)]) from error
+
+    def _missing(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
+        for id_ in entries:
+            if id_ not in self.stored:
+                reason = self.request.broken.get(id_, "its octets did not arrive with the message")
+                yield XDSError(Code.XDSMissingDocument, f"the Document {id_!r} cannot be read: {reason}", id_)
+
+    def _differing(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
+        for id_, stored in self.stored.items():
+            entry = entries[id_]
+            if entry.hash is not None and entry.hash.lower() != stored.hash:
+                problem = f"hash of {id_!r} is {entry.hash}, the octets received have {stored.hash}"
+                yield XDSError(Code.XDSRepositoryMetadataError, problem, id_)
+            if entry.size is not None and entry.size.lstrip("0") != str(stored.size).lstrip("0"):
+                problem = f"size of {id_!r} is {entry.size}, {stored.size} octets were received"
+                yield XDSError(Code.XDSRepositoryMetadataError, problem, id_)
+
+    # Step 4
+
+    def _claim(self, entries: dict[str, ProvidedEntry]) -> None:
+        wanted = [_document(entries[id_], stored) for id_, stored in self.stored.items()]
+        if not wanted:
+            return
+        meant = self._write(lambda connection: claims.claim(connection, wanted))
+        faults: list[XDSError] = []
+        for doc in wanted:
+            found = meant[doc.unique_id]
+            if claims.same_octets(doc, found):
+                self.claimed[doc.unique_id] = found
+            elif self._take_over(found, doc):
+                self.claimed[doc.unique_id] = doc
+            else:
+                faults.extend(_not_identical(doc, found))
+        kept = {doc.key for doc in self.claimed.values()}
+        for id_, stored in list(self.stored.items()):
+            if stored.key not in kept:
+                self._remove([stored.key])
+                del self.stored[id_]
+        _refuse(faults)
+
+    def _take_over(self, found: Document, doc: Document) -> bool:
+        """Free a uniqueId whose claim a crashed submission left behind; only the registry knows whether it did."""
+        if found.registered or found.claimed > time.time() - STALE_SECONDS:
+            return False
+        if self.lookup.is_registered(found.unique_id, self.caller):
+            return False
+        taken = self._write(lambda connection: claims.take_over(connection, found, doc))
+        if taken:
+            self._remove([found.key])
+        return taken
+
+    # Steps 5 to 7
+
+    def _fill_in(self, entries: dict[str, ProvidedEntry]) -> None:
+        for entry in entries.values():
+            doc = self.claimed[entry.unique_id or ""]
+            if entry.size is None:
+                set_slot(entry.element, "size", str(doc.size))
+            if entry.hash is None:
+                set_slot(entry.element, "hash", doc.hash)
+            set_slot(entry.element, "repositoryUniqueId", self.repository_unique_id)
+
+    def _register(self) -> RegistryResponse:
+        response = call_registry(lambda: self.registry.register(self.request.submission, self.caller))
+        if not any(error.severity is Severity.ERROR for error in response.errors):
+            if self.claimed:
+                self._confirm()
+        elif not _outcome_unknown(response):
+            self._undo()
+        return response
+
+    def _confirm(self) -> None:
+        # A claim left pending is still served: `Lookup` asks the registry and confirms it then.
+        try:
+            self._write(lambda connection: claims.confirm(connection, list(self.claimed)))
+        except Refused as refused:
+            log.warning("message %s: registered, not yet confirmed: %s", self.caller.message_id, refused)
+
+    def _undo(self) -> None:
+        """Remove what this submission brought and nobody else relies on; what fails here is found by `gc`."""
+        claimed_keys = {doc.key for doc in self.claimed.values()}
+        orphans = [stored.key for stored in self.stored.values() if stored.key not in claimed_keys]
+        if self.claimed:
+            docs = list(self.claimed.values())
+            try:
+                orphans += self._write(lambda connection: claims.withdraw(connection, docs))
+            except Refused as refused:
+                log.warning("message %s: claims not withdrawn: %s", self.caller.message_id, refused)
+        self._remove(orphans)
+
+    def _remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            try:
+                self.store.delete(key)
+            except StoreError as error:
+                log.warning("message %s: object %s not removed: %s", self.caller.message_id, key, error.detail)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        return attempt(lambda: database.write(self.engine, work), self.caller)
+
+
+# Codes after which the registry may have registered all the same: the answer was lost, or came from an inner failure.
+_UNKNOWN_OUTCOME = frozenset(
+    {
+        Code.XDSRegistryNotAvailable,
+        Code.XDSRegistryError,
+        Code.XDSRegistryBusy,
+        Code.XDSRegistryOutOfResources,
+    },
+)
+
+
+def _outcome_unknown(response: RegistryResponse) -> bool:
+    return any(error.code in _UNKNOWN_OUTCOME for error in response.errors)
+
+
+def _refuse(faults: Iterable[XDSError]) -> None:
+    found = tuple(faults)
+    if found:
+        raise Refused(found)
+
+
+def _described(entry: ProvidedEntry) -> Iterator[XDSError]:
+    """What a repository itself needs of a DocumentEntry."""
+    if not entry.id:
+        yield XDSError(Code.XDSRepositoryMetadataError, "a DocumentEntry (ExtrinsicObject) has no id")
+    if entry.unique_id is None:
+        problem = f"the DocumentEntry {entry.id!r} has no uniqueId (ExternalIdentifier XDSDocumentEntry.uniqueId)"
+        yield XDSError(Code.XDSRepositoryMetadataError, problem, entry.id)
+
+
+def _document(entry: ProvidedEntry, stored: StoredObject) -> Document:
+    mime_type = entry.mime_type or "application/octet-stream"
+    return Document(entry.unique_id or "", stored.key, stored.hash, stored.size, mime_type)
+
+
+def _not_identical(doc: Document, found: Document) -> Iterator[XDSError]:
+    """This repository already keeps other octets under the uniqueId (TF-3 Table 4.2.4.1-2)."""
+    known = f"the uniqueId {doc.unique_id} is already that of a document with the"
+    if doc.hash != found.hash:
+        yield XDSError(Code.XDSNonIdenticalHash, f"{known} hash {found.hash}, found {doc.hash}", doc.unique_id)
+    if doc.size != found.size:
+        yield XDSError(Code.XDSNonIdenticalSize, f"{known} size {found.size}, found {doc.size}", doc.unique_id)

@@ -1,0 +1,146 @@
+"""Retrieve Document Set, ITI-43 (ITI TF-2 3.43.4.1.3, 3.43.4.2.2).
+
+Octets go out only as they came in: a small document is read and its SHA-1 compared before the answer begins; a large one is streamed,
+its last piece held back until the whole has been compared, and the connection is broken off if it differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from repository import claims
+from repository.claims import Document
+from repository.failures import attempt, store_error
+from repository.lookup import Lookup
+from repository.storage import ObjectReader, ObjectStore, StoreError
+from xds import database
+from xds.errors import Code, Refused, XDSError
+from xds.messages import Caller, DocumentRequest, Readable, RetrievedDocument, RetrieveDocumentSetResponse
+
+log = logging.getLogger(__name__)
+
+SMALL = 256 * 1024
+"""Octets up to which a document is compared before it is sent."""
+
+
+class DocumentCorrupt(Exception):  # noqa: N818 - says what is the case
+    """The store gave other octets than it was given; nothing may end as if it were the document."""
+
+
+@dataclass
+class Retrieval:
+    """One ITI-43 request on its way."""
+
+    engine: Engine
+    store: ObjectStore
+    lookup: Lookup
+    repository_unique_id: str
+    caller: Caller
+    errors: list[XDSError] = field(default_factory=list)
+
+    def run(self, requests: Sequence[DocumentRequest]) -> RetrieveDocumentSetResponse:
+        """Answer each request once, in the order asked."""
+        wanted = list(dict.fromkeys(requests))
+        own = [request for request in wanted if self._is_own(request)]
+        try:
+            found = self._find([request.document_unique_id for request in own])
+        except Refused as refused:
+            return RetrieveDocumentSetResponse(errors=(*self.errors, *refused.errors))
+        documents = [self._document(request, found.get(request.document_unique_id)) for request in own]
+        return RetrieveDocumentSetResponse(tuple(filter(None, documents)), tuple(self.errors))
+
+    def _is_own(self, request: DocumentRequest) -> bool:
+        own = request.repository_unique_id == self.repository_unique_id
+        if not own:
+            problem = f"the repositoryUniqueId {request.repository_unique_id!r} is not that of this repository"
+            self.errors.append(XDSError(Code.XDSUnknownRepositoryId, problem, request.document_unique_id))
+        return own
+
+    def _find(self, unique_ids: list[str]) -> dict[str, Document]:
+        if not unique_ids:
+            return {}
+        return attempt(lambda: database.read(self.engine, lambda conn: claims.find(conn, unique_ids)), self.caller)
+
+    def _document(self, request: DocumentRequest, doc: Document | None) -> RetrievedDocument | None:
+        unique_id = request.document_unique_id
+        try:
+            if doc is not None and self._available(doc):
+                return RetrievedDocument(request, doc.mime_type, self._content(doc), doc.size)
+            problem = f"no document with the uniqueId {unique_id!r} is available here"
+            self.errors.append(XDSError(Code.XDSDocumentUniqueIdError, problem, unique_id))
+        except StoreError as error:
+            self.errors.append(store_error(error, f"the document {unique_id!r}", unique_id, self.caller))
+        except DocumentCorrupt as error:
+            log.critical("message %s: %s", self.caller.message_id, error)
+            problem = f"the document {unique_id!r} is not as it was stored (message {self.caller.message_id})"
+            self.errors.append(XDSError(Code.XDSRepositoryError, problem, unique_id))
+        except Refused as refused:
+            self.errors.extend(refused.errors)
+        return None
+
+    def _available(self, doc: Document) -> bool:
+        """Registered; or pending, its registration confirmed by the registry now."""
+        if doc.registered:
+            return True
+        if not self.lookup.is_registered(doc.unique_id, self.caller):
+            return False
+        attempt(lambda: database.write(self.engine, lambda conn: claims.confirm(conn, [doc.unique_id])), self.caller)
+        return True
+
+    def _content(self, doc: Document) -> Readable:
+        if doc.size > SMALL:
+            if self.store.stat(doc.key).size != doc.size:
+                raise DocumentCorrupt(f"object {doc.key} has another size than the document {doc.unique_id}")
+            return CheckedStream(self.store, doc)
+        with self.store.open(doc.key) as reader:
+            octets = b"".join(_pieces(reader))
+        if hashlib.sha1(octets, usedforsecurity=False).hexdigest() != doc.hash:
+            raise DocumentCorrupt(f"object {doc.key} has other octets than the document {doc.unique_id}")
+        return io.BytesIO(octets)
+
+
+def _pieces(reader: ObjectReader) -> Iterator[bytes]:
+    while piece := reader.read(SMALL):
+        yield piece
+
+
+class CheckedStream:
+    """A document on its way out of the store: opened when first read, compared before its last piece is let go."""
+
+    def __init__(self, store: ObjectStore, doc: Document) -> None:
+        self._store = store
+        self._doc = doc
+        self._reader: ObjectReader | None = None
+        self._sha1 = hashlib.sha1(usedforsecurity=False)
+        self._held = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next piece, about `size` octets, b"" at the end.
+
+        Raises:
+            DocumentCorrupt: instead of the last piece.
+            StoreError: the store failed on the way.
+        """
+        if self._reader is None:
+            self._reader = self._store.open(self._doc.key)
+            self._held = self._next(size)
+        piece, self._held = self._held, self._next(size)
+        if not self._held and self._sha1.hexdigest() != self._doc.hash:
+            raise DocumentCorrupt(f"object {self._doc.key} has other octets than the document {self._doc.unique_id}")
+        return piece
+
+    def _next(self, size: int) -> bytes:
+        piece = self._reader.read(size if size > 0 else SMALL) if self._reader is not None else b""
+        self._sha1.update(piece)
+        return piece
+
+    def close(self) -> None:
+        """Give the store's connection back."""
+        if self._reader is not None:
+            self._reader.close()

@@ -1,0 +1,128 @@
+"""Databases as both actors use them: SQLite (embedded, WAL) or PostgreSQL, by URL.
+
+A transaction is a function of a connection: it can be run again after a conflict with another writer, or when the database was
+restarted behind a pooled connection. What goes wrong is told apart in one place, `Trouble`, so that the actors can name it in the
+standard's words without any SQL reaching the peer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+_CONNECT_SECONDS = 5
+_STATEMENT_MS, _LOCK_MS = 60_000, 20_000
+_SQLITE_BUSY_MS = 30_000
+
+
+class Trouble(Enum):
+    """Why a database did not do what it was asked."""
+
+    BUSY = "too many transactions at once, try again"
+    FULL = "the database has no room left"
+    DOWN = "the database cannot be reached"
+    OTHER = "the database failed"
+
+
+@lru_cache(maxsize=16)
+def engine(url: str, connections: int = 16) -> Engine:
+    """Open a database; one engine per URL and process, its connections shared by all threads.
+
+    Args:
+        url: SQLAlchemy URL, `sqlite:////path/file.db` or `postgresql+psycopg://user:password@host/name`.
+        connections: most connections at a time.
+    """
+    if make_url(url).get_backend_name() == "sqlite":
+        made = create_engine(url, pool_size=connections, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+        event.listen(made, "connect", _prepare_sqlite)
+        event.listen(made, "begin", _begin_sqlite)
+        return made
+    options = (
+        f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_LOCK_MS} "
+        f"-c idle_in_transaction_session_timeout={_STATEMENT_MS}"
+    )
+    return create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=_CONNECT_SECONDS,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "options": options, "application_name": "xds"},
+    )
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_SQLITE_BUSY_MS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail when another one wrote in between.
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def read(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run a function that only reads, on one view of the database."""
+    return _run(engine, work, {})
+
+
+def write(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run a function in one transaction that is durable when this returns; it is run again after a conflict.
+
+    Raises:
+        SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the commit itself.
+    """
+    return _run(engine, work, {"writes": True})
+
+
+def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
+    for attempt in range(1, _ATTEMPTS + 1):
+        committing = False
+        try:
+            with engine.connect().execution_options(**options) as connection, connection.begin():
+                result = work(connection)
+                committing = True
+            return result
+        except DBAPIError as error:
+            if committing or attempt == _ATTEMPTS or not _worth_repeating(error):
+                raise
+            log.info("transaction repeated (attempt %d): %s", attempt + 1, type(error.orig).__name__)
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _worth_repeating(error: DBAPIError) -> bool:
+    serialization = getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+    return serialization or isinstance(error, IntegrityError) or error.connection_invalidated
+
+
+def trouble(error: SQLAlchemyError) -> Trouble:
+    """Tell what is wrong with the database."""
+    if isinstance(error, PoolTimeout):
+        return Trouble.BUSY
+    original = getattr(error, "orig", None)
+    state, message = getattr(original, "sqlstate", None) or "", str(original).lower()
+    if state[:2] == "53" and state != "53300" or "disk is full" in message or "disk i/o" in message:
+        return Trouble.FULL
+    if state in ("53300", "55P03", "57014", "40001", "40P01") or "locked" in message:
+        return Trouble.BUSY
+    if state[:2] in ("08", "57") or getattr(error, "connection_invalidated", False) or "connect" in message:
+        return Trouble.DOWN
+    return Trouble.OTHER
+
+
+def describe(url: str) -> str:
+    """The URL with its password hidden, as `xds check` and the log show it."""
+    return make_url(url).render_as_string(hide_password=True)
