@@ -1,8 +1,8 @@
 """How an object's ebRIM octets are kept: zstandard with a dictionary of what all of them share.
 
-An entry's ebRIM is some 6 KB of which nearly all is the standard's own text; with the dictionary about a tenth is stored, the row stays
-in its page, and unpacking costs less than reading the rest would. The first octet says how the rest is packed, so that the
-dictionary can be replaced without touching what is stored.
+An entry's ebRIM is some 6 KB of which nearly all is the standard's own text; with the dictionary about a tenth is
+stored, the row stays in its page, and unpacking costs less than reading the rest would. The first octet says how the
+rest is packed, so that the dictionary can be replaced without touching what is stored.
 """
 
 from __future__ import annotations

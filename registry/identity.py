@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -23,7 +24,8 @@ _PARTS = (Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER)
 def new_uuids() -> Iterator[str]:
     """UUIDs in time order and in blocks that differ in their last digits only (RFC 9562, version 7).
 
-    Neighbours in time become neighbours in the index, and the ids inside one object hardly take room in its packed body.
+    Neighbours in time become neighbours in the index, and the ids inside one object hardly take room in its packed
+    body.
     """
     while True:
         milliseconds = time.time_ns() // 1_000_000
@@ -42,7 +44,7 @@ class Assignment:
         used: UUIDs that parts (Classification, ExternalIdentifier) may not keep, since others bear them.
     """
 
-    def __init__(self, uuids: Iterator[str], used: Set[str] = frozenset()) -> None:
+    def __init__(self, uuids: Iterator[str], used: AbstractSet[str] = frozenset()) -> None:
         self._uuids = uuids
         self._used = used
         self._known: dict[str, str] = {}

@@ -22,6 +22,7 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Select,
+    and_,
     bindparam,
     exists,
     literal_column,
@@ -166,7 +167,9 @@ def _has_unique_id(objects: FromClause, parameter: Parameter, name: str) -> Colu
 
 
 def _touches(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
-    return or_(*(objects.c[end].in_(bindparam(name, expanding=True)) for end in ("source", "target")))
+    """The kind is said again in each branch: SQLite does not see it outside, and would not use the partial indexes."""
+    ends = (objects.c[end].in_(bindparam(name, expanding=True)) for end in ("source", "target"))
+    return or_(*(and_(is_kind(objects, Kind.ASSOCIATION), end) for end in ends))
 
 
 _CONDITIONS: Mapping[Compare, Callable[[FromClause, Parameter, str], ColumnElement[bool]]] = {

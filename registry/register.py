@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import Connection, ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from registry import bodies
 from registry.codes import CodeCache
@@ -39,7 +39,7 @@ from xds.messages import SubmitObjectsRequest
 from xds.metadata import rules
 from xds.metadata.affinity import AffinityDomain
 from xds.metadata.datatypes import dtm_now
-from xds.metadata.model import Association, DocumentEntry, Folder, PatientObject, RegistryObject, Submission
+from xds.metadata.model import Association, Folder, PatientObject, RegistryObject, Submission
 from xds.metadata.rules import Facts, Identified, Message, Registered
 from xds.metadata.vocabulary import REPLACEMENTS, RIM, AssociationType, AvailabilityStatus
 
@@ -107,7 +107,7 @@ def _uuids(message: Message) -> set[str]:
 
 
 def _lock_patients(connection: Connection, message: Message, outside: set[str]) -> dict[str, int]:
-    """Lock the patients of the message and of the objects it refers to; in one order, so that no two writers wait for each other.
+    """Lock the patients of the message and of what it refers to, in one order, so that no two writers block each other.
 
     Returns:
         The row of each active patientId.
@@ -247,7 +247,7 @@ class Effects:
         )
 
     def _propagate(self, replaced: dict[str, str]) -> Iterator[Association]:
-        """The new document joins the Folders of the one it replaces, and the SubmissionSet says so (TF-2 3.42.4.1.3.5)."""
+        """The new document joins the Folders of the one it replaces; the SubmissionSet says so (TF-2 3.42.4.1.3.5)."""
         already = {(a.source, a.target) for a in self.submission.associations if a.is_membership}
         folder = registry_object.alias("folder")
         memberships = self.connection.execute(

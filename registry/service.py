@@ -74,6 +74,6 @@ class Registry:
             return work()
         except SQLAlchemyError as error:
             trouble = database.trouble(error)
-            log.error("message %s: %s: %s", caller.message_id, trouble.name, getattr(error, "orig", None) or error)
+            log.error("message %s: %s: %s", caller.message_id, trouble.name, getattr(error, "orig", None) or error)  # noqa: TRY400 - the trace says no more
             context = f"{trouble.value} (message {caller.message_id})"
             raise Refused([XDSError(_CODE[trouble], context)]) from error

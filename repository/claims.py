@@ -60,8 +60,8 @@ def claim(connection: Connection, wanted: list[Document]) -> dict[str, Document]
     """Claim uniqueIds for documents whose octets are durable.
 
     Returns:
-        For each uniqueId the document it means from now on: the wanted one, or another that was first. An equal one that is
-        pending is joined: it will not be removed while this submission goes on.
+        For each uniqueId the document it means from now on: the wanted one, or another that was first. An equal one
+        that is pending is joined: it will not be removed while this submission goes on.
     """
     ids = [doc.unique_id for doc in wanted]
     meant = find_for_update(connection, ids)
@@ -146,7 +146,7 @@ def discard(connection: Connection, old: Document) -> bool:
 
 
 def left_behind(connection: Connection, before: int) -> list[Document]:
-    """Pending documents claimed before a time (seconds since 1970): their submission crashed or its outcome is unknown."""
+    """Pending documents claimed before a time (seconds since 1970): crashed, or of unknown outcome."""
     rows = connection.execute(select(*_COLUMNS).where(_doc.state == State.PENDING, _doc.claimed < before))
     return [_document(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What fails around the repository, in the standard's words (ITI TF-3 Table 4.2.4.1-2); the details go to the log only."""
+"""What fails around the repository, in the standard's words (ITI TF-3 Table 4.2.4.1-2); details go to the log only."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Orphans: what crashes, lost answers and failed clean-ups leave in the store, found and reclaimed by `xds gc`.
 
-Three kinds: claims still pending long after their submission (the registry is asked, then they are confirmed or removed),
-objects that no uniqueId means, and what the store itself had not finished writing. Nothing younger than the grace
-period is touched, so that submissions under way are safe.
+Three kinds: claims still pending long after their submission (the registry is asked, then they are confirmed or
+removed), objects that no uniqueId means, and what the store itself had not finished writing. Nothing younger than the
+grace period is touched, so that submissions under way are safe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The repository's own table: which object of the store a uniqueId means, and whether it is registered.
 
-The store is given a fresh key for every document, so two writers of one uniqueId never touch each other's octets; the primary key here
-decides who was first. States of a document:
+The store is given a fresh key for every document, so two writers of one uniqueId never touch each other's octets; the
+primary key here decides who was first. States of a document:
 
     pending      its octets are durable in the store, its registration is under way (or its outcome unknown)
     registered   the registry has accepted a DocumentEntry for it

@@ -8,8 +8,8 @@
     6  register (ITI-42)
     7  confirm the claims, or withdraw them and remove what nobody relies on
 
-What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 6 is unknown,
-the octets stay; `gc` asks the registry later.
+What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 6 is
+unknown, the octets stay; `gc` asks the registry later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 STALE_SECONDS = 900
-"""A pending claim older than this is not of a running submission: registering takes seconds, and is given up within minutes."""
+"""A pending claim older than this is of no running submission: registering is given up within minutes."""
 
 
 @dataclass

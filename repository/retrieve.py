@@ -1,7 +1,8 @@
 """Retrieve Document Set, ITI-43 (ITI TF-2 3.43.4.1.3, 3.43.4.2.2).
 
-Octets go out only as they came in: a small document is read and its SHA-1 compared before the answer begins; a large one is streamed,
-its last piece held back until the whole has been compared, and the connection is broken off if it differs.
+Octets go out only as they came in: a small document is read and its SHA-1 compared before the answer begins; a large
+one is streamed, its last piece held back until the whole has been compared, and the connection is broken off if it
+differs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One canonical object of each kind, complete and valid for the project's own codes.xml; `entry(**changes)` changes it."""
+"""One canonical object of each kind, complete and valid for our own codes.xml; `entry(**changes)` changes it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The two actors as interfaces: one method per transaction (`xds.transactions`).
 
-Implemented by the actors themselves (`registry.service`, `repository.service`) and by the client (`xds.client`), so a Repository
-is handed a DocumentRegistry without knowing whether it lives in the same process; gateways, facades and tests take the
-same two. Errors about the content are in the answer; `SoapFault` is raised for what is no valid message, or by the client
-when the peer answered with one.
+Implemented by the actors themselves (`registry.service`, `repository.service`) and by the client (`xds.client`), so a
+Repository is handed a DocumentRegistry without knowing whether it lives in the same process; gateways, facades and
+tests take the same two. Errors about the content are in the answer; `SoapFault` is raised for what is no valid
+message, or by the client when the peer answered with one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Databases as both actors use them: SQLite (embedded, WAL) or PostgreSQL, by URL.
 
-A transaction is a function of a connection: it can be run again after a conflict with another writer, or when the database was
-restarted behind a pooled connection. What goes wrong is told apart in one place, `Trouble`, so that the actors can name it in the
-standard's words without any SQL reaching the peer.
+A transaction is a function of a connection: it can be run again after a conflict with another writer, or when the
+database was restarted behind a pooled connection. What goes wrong is told apart in one place, `Trouble`, so that the
+actors can name it in the standard's words without any SQL reaching the peer.
 """
 
 from __future__ import annotations
@@ -95,11 +95,12 @@ def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, boo
             with engine.connect().execution_options(**options) as connection, connection.begin():
                 result = work(connection)
                 committing = True
-            return result
         except DBAPIError as error:
             if committing or attempt == _ATTEMPTS or not _worth_repeating(error):
                 raise
             log.info("transaction repeated (attempt %d): %s", attempt + 1, type(error.orig).__name__)
+        else:
+            return result
     raise AssertionError  # the last attempt returned or raised
 
 
@@ -114,7 +115,7 @@ def trouble(error: SQLAlchemyError) -> Trouble:
         return Trouble.BUSY
     original = getattr(error, "orig", None)
     state, message = getattr(original, "sqlstate", None) or "", str(original).lower()
-    if state[:2] == "53" and state != "53300" or "disk is full" in message or "disk i/o" in message:
+    if (state[:2] == "53" and state != "53300") or "disk is full" in message or "disk i/o" in message:
         return Trouble.FULL
     if state in ("53300", "55P03", "57014", "40001", "40P01") or "locked" in message:
         return Trouble.BUSY

@@ -64,7 +64,7 @@ class Code(StrEnum):
 
 
 @dataclass(unsafe_hash=True)  # not frozen: contextlib assigns __traceback__
-class XDSError(Exception):  # noqa: N818 - the standard's name
+class XDSError(Exception):
     """One RegistryError (ITI TF-3 4.2.4.1).
 
     Attributes:
@@ -97,7 +97,7 @@ class Refused(Exception):  # noqa: N818 - the verb of the field
 
 
 class SoapFault(Exception):  # noqa: N818 - the standard's name
-    """No valid message, or no valid caller: answered by a SOAP 1.2 fault (SOAP 1.2 Part 1, 5.4; WS-Addressing 1.0 SOAP Binding, 6).
+    """No valid message, or no valid caller: answered by a fault (SOAP 1.2 Part 1, 5.4; WS-Addressing SOAP Binding, 6).
 
     Attributes:
         code: local name of the SOAP fault code: Sender, Receiver, VersionMismatch, MustUnderstand, DataEncodingUnknown.

@@ -15,7 +15,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Self, cast
 from xml.etree.ElementTree import ParseError
 
 import urllib3
@@ -45,8 +45,10 @@ from repository.storage.contract import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from types import TracebackType
 
     from minio.datatypes import Upload
+    from urllib3.connectionpool import ConnectionPool
     from urllib3.response import BaseHTTPResponse
 
     from repository.storage.s3url import S3Address
@@ -310,10 +312,18 @@ class _ResponseReader:
 class _Retry(urllib3.Retry):
     """Once more after a connection that was found closed, but not after a minute of silence."""
 
-    def increment(self, *args: Any, error: Exception | None = None, **options: Any) -> Self:
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
         if isinstance(error, ReadTimeoutError):
             raise error
-        return super().increment(*args, error=error, **options)
+        return super().increment(method, url, response, error, _pool, _stacktrace)
 
 
 def _pool(address: S3Address, connections: int) -> urllib3.PoolManager:

@@ -3,11 +3,13 @@
 import base64
 import io
 import quopri
+import tempfile
 import time
 import tracemalloc
 
 import pytest
-from hypothesis import given
+import requests
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xds.errors import SoapFault, XDSError
@@ -324,6 +326,29 @@ def test_the_next_part_drains_the_one_before_and_ends_its_stream():
     assert second.stream.read() == D
 
 
+def test_without_start_there_must_still_be_a_root():
+    with pytest.raises(SoapFault, match="has no part, expected at least the root part"):
+        read(b"--b--", "multipart/related; boundary=b")
+
+
+def test_a_message_that_was_closed_early_leaves_nothing_open():
+    message = read_message(io.BytesIO(body(document(D), ROOT)), TYPE)
+    part = next(message.parts)
+    message.close()
+    with pytest.raises(ValueError, match="closed file"):
+        part.stream.read()
+
+
+def test_a_full_disk_is_the_receiver_s_fault(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "write", full)
+    with pytest.raises(SoapFault, match="no room to put the message's documents aside") as fault:
+        read(body(document(D), ROOT))
+    assert (fault.value.code, fault.value.status) == ("Receiver", 500)
+
+
 def test_drain_notices_a_message_that_was_cut_off():
     message = read_message(io.BytesIO(body(ROOT, document(D), end=b"")), TYPE)
     with pytest.raises(SoapFault, match="ends before its closing boundary"):
@@ -371,6 +396,7 @@ def test_href_names_a_content_id_or_nothing(href, content_id):
     assert cid_of(href) == content_id
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
 def test_cid_url_and_back_is_identity(content_id):
     assert cid_of(cid_url(content_id)) == content_id
@@ -442,6 +468,16 @@ def test_content_that_is_not_as_long_as_announced_breaks_the_transfer(sent, reas
         list(writer)
 
 
+def test_requests_sends_a_content_length_where_it_is_known_and_chunks_otherwise():
+    for length, header in ((3, "Content-Length"), (None, "Transfer-Encoding")):
+        writer = MultipartWriter(ENVELOPE, [Attachment("d", "text/plain", length, iter([b"abc"]))])
+        request = requests.Request("POST", "https://repository.example", data=writer).prepare()
+        assert request.headers[header] == ("chunked" if length is None else str(len(writer)))
+        assert len(b"".join(request.body)) == len(
+            b"".join(MultipartWriter(ENVELOPE, [Attachment("d", "text/plain", 3, b"abc")]))
+        )
+
+
 def test_close_closes_the_streams():
     stream = io.BytesIO(b"abc")
     MultipartWriter(
@@ -481,6 +517,7 @@ CONTENT = st.one_of(
 SIZES = st.lists(st.integers(1, 200), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, max_size=5), SIZES, st.integers(1, 100))
 def test_write_then_read_is_identity_for_any_content_and_any_cut(contents, sizes, wanted):
     parts = [Attachment(f"{n}@x", "text/plain", None, iter([content])) for n, content in enumerate(contents)]
@@ -491,6 +528,7 @@ def test_write_then_read_is_identity_for_any_content_and_any_cut(contents, sizes
     assert got == contents
 
 
+@settings(deadline=None)
 @given(st.lists(CONTENT, max_size=5), SIZES)
 def test_what_is_sent_inline_is_read_as_parts(contents, sizes):
     root = b"".join(
@@ -512,6 +550,7 @@ def test_base64_that_goes_on_after_its_padding_is_noticed_in_the_next_piece():
         decoder.feed(b"aGVs")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400), SIZES)
 def test_transfer_encodings_are_undone_in_any_cut(content, sizes):
     for name, encoded in (("base64", base64.encodebytes(content)), ("quoted-printable", quopri.encodestring(content))):
@@ -522,7 +561,8 @@ def test_transfer_encodings_are_undone_in_any_cut(content, sizes):
 def test_includes_may_be_written_in_any_form():
     root = (
         b'<e xmlns:q="http://www.w3.org/2004/08/xop/include"><d><q:Include href="cid:a%40x"></q:Include></d>'
-        b'<Include xmlns="http://www.w3.org/2004/08/xop/include" href="cid:b"/><d><q:Include href=\'cid:c\' >\n</q:Include ></d></e>'
+        b'<Include xmlns="http://www.w3.org/2004/08/xop/include" href="cid:b"/>'
+        b"<d><q:Include href='cid:c' >\n</q:Include ></d></e>"
     )
     parts = [
         Attachment("b", "a/b", None, b"b"),

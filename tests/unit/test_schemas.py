@@ -70,7 +70,8 @@ OTHER_OBJECTS = """
 <Person id="p"><PersonName firstName="A" middleName="B" lastName="C"/><TelephoneNumber number="1"/></Person>
 <User id="u"><Address/><PersonName/><EmailAddress address="b@example.org"/></User>
 <ClassificationScheme id="cs" isInternal="true" nodeType="urn:x:UniqueCode">
-  <ClassificationNode id="n" code="a" path="/a" parent="cs"/></ClassificationScheme><ClassificationNode id="n2"><ClassificationNode id="n3"/></ClassificationNode>
+  <ClassificationNode id="n" code="a" path="/a" parent="cs"/></ClassificationScheme>
+<ClassificationNode id="n2"><ClassificationNode id="n3"/></ClassificationNode>
 <ExternalLink id="l" externalURI="http://example.org/"/>
 <Service id="s"><ServiceBinding id="b" service="s" accessURI="http://example.org/" targetBinding="t">
   <SpecificationLink id="k" serviceBinding="b" specificationObject="o">
@@ -415,14 +416,18 @@ WORDS = {  # message, text, where, line
     ),
     "enumeration": (
         change("query", f"{QUERY}ResponseOption", returnType="Leaf"),
-        "query:ResponseOption/@returnType: The value 'Leaf' is not an element of the set "
-        "{'LeafClass', 'ObjectRef', 'LeafClassWithRepositoryItem', 'RegistryObject'}.",
+        (
+            "query:ResponseOption/@returnType: The value 'Leaf' is not an element of the set "
+            "{'LeafClass', 'ObjectRef', 'LeafClassWithRepositoryItem', 'RegistryObject'}."
+        ),
         "line 2",
     ),
     "child_out_of_place": (
         parse(f"<xds:RetrieveDocumentSetRequest>{EMPTY_ADDRESS}</xds:RetrieveDocumentSetRequest>"),
-        "xds:DocumentUniqueId: This element is not expected. "
-        "Expected is one of xds:HomeCommunityId, xds:RepositoryUniqueId.",
+        (
+            "xds:DocumentUniqueId: This element is not expected. "
+            "Expected is one of xds:HomeCommunityId, xds:RepositoryUniqueId."
+        ),
         "line 1",
     ),
     "slot_of_the_request": (

@@ -1,4 +1,4 @@
-"""What can be told of a file without being told: its media type and an identifier of its content (RFC 6838; RFC 9562)."""
+"""What a file shows of itself: its media type, and an identifier made of its content (RFC 6838; RFC 9562)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell whether these octets can be text: UTF-8, possibly cut in a character, without NUL; or UTF-16 with its mark."""
+    """Tell whether these octets can be text: UTF-8, maybe cut within a character, without NUL; or marked UTF-16."""
     if head.startswith((codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE)):
         return True
     try:
@@ -85,8 +85,9 @@ def describe_file(path: Path) -> str | None:
 def unique_id_of(stream: BinaryIO) -> str:
     """Derive a uniqueId from content, so that submitting the same file again names the same document.
 
-    The form is an OID under 2.25 (ITU-T X.667: a UUID as an arc), which needs no registration and which every system takes
-    as a uniqueId, also those that allow OIDs of 64 characters only. The UUID is of version 8: 122 bits of the SHA-256.
+    The form is an OID under 2.25 (ITU-T X.667: a UUID as an arc), which needs no registration and which every system
+    takes as a uniqueId, also those that allow nothing but an OID of 64 characters. The UUID is of version 8: 122 bits
+    of the SHA-256.
 
     Args:
         stream: open at its beginning, read to its end.

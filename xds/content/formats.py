@@ -1,4 +1,4 @@
-"""What a document is, from templates, codes and file contents: tables (PCC TF-2; IHE FormatCode code system; HL7 C-CDA R2.1).
+"""What a document is by its templates and codes: tables (PCC TF-2; IHE FormatCode code system; HL7 C-CDA R2.1).
 
 An affinity domain decides which codes are legal; these tables only propose, and `entry` takes what the domain knows.
 """
@@ -79,7 +79,7 @@ GENERAL_TYPES: Mapping[str, Code] = MappingProxyType(
         f"34106-5^^{LOINC}": _DISCHARGE_SUMMARY,  # physician, hospital
     },
 )
-"""Type of a document -> the general type an affinity domain is likelier to know; used when it does not know the first."""
+"""Type of a document -> the general type an affinity domain is likelier to know; used if it does not know the first."""
 
 
 def _classes(name: str, display: str, loinc: str) -> dict[str, Code]:

@@ -1,14 +1,14 @@
 """Read the header of a CDA R2 document and stop where its body begins (HL7 CDA R2 4.2 Header, 4.3 Body).
 
-A body may be an embedded PDF of hundreds of megabytes: the stream is read up to the start tag that shows which kind of body
-it is, and no further. The parser fetches nothing and knows no entities; a DOCTYPE is refused where it begins.
+A body may be an embedded PDF of hundreds of megabytes: the stream is read up to the start tag that shows which kind of
+body it is, and no further. The parser fetches nothing and knows no entities; a DOCTYPE is refused where it begins.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lxml import etree
 
@@ -41,7 +41,7 @@ class _HeaderTarget:
     """Builds the tree of the header; raises `_Enough` at the body."""
 
     def __init__(self) -> None:
-        self.builder = etree.TreeBuilder()
+        self.builder: Any = etree.TreeBuilder()  # the stubs give its methods no result
         self.root: Element | None = None
         self.path: list[str] = []
 
@@ -49,7 +49,7 @@ class _HeaderTarget:
         raise ContentError(f"it has a DOCTYPE ({name}); a CDA document has none, and entities are not read")
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        el = self.builder.start(tag, dict(attributes))
+        el: Element = self.builder.start(tag, attributes)
         if self.root is None:
             if tag != DOCUMENT:
                 raise ContentError(f"its root element is {tag}; expected {DOCUMENT}")

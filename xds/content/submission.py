@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-from xds.content.entry import NOTHING, Defaults, Missing, check, displayed, how_to_give
+from xds.content.draft import NOTHING, Defaults, Missing, check, displayed, how_to_give
 from xds.content.files import oid_of
 from xds.content.header import ContentError
 from xds.metadata.attributes import find
@@ -91,7 +91,7 @@ def submission_set_for(
     options: Defaults = NOTHING,
     recipients: Iterable[str] = (),
 ) -> tuple[SubmissionSet, tuple[Missing, ...], tuple[str, ...]]:
-    """Make the SubmissionSet: patient and authors are the entries', uniqueId is new, the time is now (ITI TF-3 4.2.3.3)."""
+    """Make the SubmissionSet: the entries' patient and authors, a new uniqueId, the present time (ITI TF-3 4.2.3.3)."""
     missing: list[Missing] = []
     code = _given("contentTypeCode", options.content_type_code or defaults.content_type_code, affinity, missing)
     source_id = _given("sourceId", options.source_id or defaults.source_id, affinity, missing)

@@ -1,4 +1,4 @@
-"""HL7 V3 data types as they stand in CDA, and how XDS writes them in HL7 v2 (PCC TF-2 4.1; HL7 V3 DT R1; ITI TF-3 4.2.3.1.7).
+"""HL7 V3 data types as they stand in CDA, and how XDS writes them in HL7 v2 (HL7 V3 DT R1; ITI TF-3 4.2.3.1.7).
 
 An element with `nullFlavor` counts as absent, with all below it. Texts lose control characters and runs of white space.
 What HL7 v2 cannot express (an id whose root is no OID) gives None, so that the caller goes on without it.
@@ -52,7 +52,11 @@ def clean(text: str | None) -> str:
 
 def text_of(el: Element | None) -> str:
     """Give the whole text of an element; empty for None."""
-    return clean(" ".join(el.itertext())) if el is not None and len(el) else clean(el.text if el is not None else "")
+    return (
+        clean(" ".join(map(str, el.itertext())))
+        if el is not None and len(el)
+        else clean(el.text if el is not None else "")
+    )
 
 
 def value_at(el: Element, path: str, attribute: str = "value") -> str | None:
@@ -87,7 +91,7 @@ class II:
 
     @property
     def parts(self) -> tuple[str, str] | None:
-        """Id and OID of its authority, the latter empty where the id is unique by itself; None if XCN and XON have no form."""
+        """Id and OID of its authority, the latter empty if the id is unique by itself; None if HL7 v2 has no form."""
         if self.extension:
             return (self.extension, self.root) if _is_oid(self.root) else None
         return (self.root, "") if _is_oid(self.root) or _UUID.fullmatch(self.root) else None
@@ -174,8 +178,8 @@ class Name:
 def name(el: Element, path: str = "name") -> Name | None:
     """Read the name of a person: the legal one, else the one in ideographs or without a use, else the first.
 
-    Parts may stand in any order. A name without parts (`<name>张伟</name>`) or of given names alone becomes the family name,
-    which XPN and XCN cannot do without.
+    Parts may stand in any order. A name without parts (`<name>张伟</name>`) or of given names alone becomes the family
+    name, which XPN and XCN cannot do without.
     """
     candidates = (_read_name(each) for each in sorted(all_at(el, path), key=_rank))
     return next(filter(None, candidates), None)
@@ -222,7 +226,7 @@ def person(el: Element, path: str) -> str | None:
 
 
 def device(el: Element) -> str | None:
-    """Write an assignedAuthor that is a device as XCN: its id, and what the device is called in place of the family name."""
+    """Write an assignedAuthor that is a device as XCN: its id, and its name in place of the family name."""
     found = at(el, "assignedAuthoringDevice")
     if found is None:
         return None

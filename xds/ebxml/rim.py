@@ -1,7 +1,8 @@
 """Registry objects <-> ebRIM 3.0 elements, driven by `attributes.TABLE` (ITI TF-3 4.2.3.1; `rim.xsd`).
 
-Decoding takes any prefix and any order and never stops at a fault: it returns what it understood and yields what is wrong with
-the *shape*; what is wrong with the *values* is for `metadata.rules`. Encoding writes the one form in which we serve
+Decoding takes any prefix and any order and never stops at a fault: it returns what it understood and yields what is
+wrong with the *shape*; what is wrong with the *values* is for `metadata.rules`. Encoding writes the one form in which
+we serve
 objects: prefix `rim` (declared by the list around them), no white space, children in the schema's order.
 """
 
@@ -318,7 +319,8 @@ def _decode_identifier(obj: _Object, element: Element, rows: dict[tuple[Carrier,
     name = _first_string(element, NAME)
     if name is None or name.value != row.external_name:
         obj.wrong(
-            f"the ExternalIdentifier {row.name} has the Name {name.value if name else None!r} instead of {row.external_name!r}"
+            f"the ExternalIdentifier {row.name} has the Name {name.value if name else None!r} "
+            f"instead of {row.external_name!r}"
         )
     if obj.once(row.name):
         part = normal_id(element.get("id") or "") or None
@@ -450,7 +452,7 @@ def _element(tag: str, obj: RegistryObject, opening: str, children: str) -> str:
 
 
 def _children(obj: PatientObject, kind: type[PatientObject], ids: Iterator[str], node: str = "") -> str:
-    """The children in the order of `rim.xsd`: Slot*, Name?, Description?, VersionInfo?, Classification*, ExternalIdentifier*."""
+    """The children in the order of `rim.xsd`: slots, texts, version, classifications, identifiers."""
     slots, classifications, identifiers = [], [node], []
     for row in OF[kind]:
         value = getattr(obj, row.field)
@@ -514,7 +516,8 @@ def _node(obj: PatientObject, node: str, part: str) -> str:
 def _classification(parent: str, scheme: str, part: str, node_representation: str, children: str) -> str:
     return (
         f'<rim:Classification id={quoted(part)} objectType="{CLASSIFICATION_TYPE}" classifiedObject={quoted(parent)} '
-        f'classificationScheme="{scheme}" nodeRepresentation={quoted(node_representation)}>{children}</rim:Classification>'
+        f'classificationScheme="{scheme}" '
+        f"nodeRepresentation={quoted(node_representation)}>{children}</rim:Classification>"
     )
 
 

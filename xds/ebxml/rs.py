@@ -1,6 +1,7 @@
 """ebRS 3.0 messages: submit, query and RegistryResponse (`rs.xsd`, `lcm.xsd`, `query.xsd`; ITI TF-3 4.2.4).
 
-Answers are written as octets: registry objects are joined as they are stored, nothing is parsed or built on the way out.
+Answers are written as octets: registry objects are joined as they are stored, nothing is parsed or built on the way
+out.
 """
 
 from __future__ import annotations

@@ -185,10 +185,7 @@ def _find(el: etree._Element, path: str) -> etree._Element:
     for step in path.split("/")[2:]:
         name, _, position = step.rstrip("]").partition("[")
         same = (child for child in node.iterchildren(etree.Element) if name in ("*", _written(child)))
-        child = next(islice(same, int(position or 1) - 1, None), None)
-        if child is None:
-            return node
-        node = child
+        node = next(islice(same, int(position or 1) - 1, None), node)
     return node
 
 

@@ -1,4 +1,4 @@
-"""IHE's own messages around ebRS: Provide and Register, Retrieve (namespace `urn:ihe:iti:xds-b:2007`; ITI TF-2 3.41, 3.43).
+"""IHE's messages around ebRS: Provide and Register, Retrieve (`urn:ihe:iti:xds-b:2007`; ITI TF-2 3.41, 3.43).
 
 Documents are never in these elements: an xds:Document holds an xop:Include, and the octets are a part of the message
 (`soap.mtom` turns inline base64 into that form before anything is parsed).
@@ -30,7 +30,7 @@ _UNIQUE_ID_SCHEME = attribute(DocumentEntry, "uniqueId").key
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """An ITI-41 body: the submission, and for each xds:Document its id and the Content-ID of its part (None if it has none)."""
+    """An ITI-41 body: the submission, and each xds:Document's id with the Content-ID of its part (None without)."""
 
     submission: SubmitObjectsRequest
     documents: tuple[tuple[str, str | None], ...]
@@ -117,7 +117,7 @@ def _slot_value(element: Element, name: str) -> str | None:
 
 
 def set_slot(element: Element, name: str, value: str) -> None:
-    """Give an ExtrinsicObject's slot one value, in place of what it had; a new slot goes first, as `rim.xsd` wants slots."""
+    """Give an ExtrinsicObject's slot one value in place of what it had; slots go first, as `rim.xsd` wants."""
     for old in [slot for slot in element.iterchildren(SLOT) if slot.get("name") == name]:
         element.remove(old)
     slot = element.makeelement(SLOT, {"name": name})

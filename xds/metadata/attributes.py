@@ -35,7 +35,7 @@ class Optionality(StrEnum):
     PROHIBITED = "X"
 
 
-R, R2, O, X = Optionality
+R, R2, O, X = Optionality  # noqa: E741 - the standard's letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,9 @@ def _code(of: type[PatientObject], name: str, field: str, scheme: str, rule: str
     return _row(of, name, field, Carrier.CLASSIFICATION, rule, **{"key": f"urn:uuid:{scheme}", "codes": name, **more})
 
 
-def _identifier(of: type[PatientObject], name: str, field: str, scheme: str, datatype: str, limit: int) -> Attribute:
+def _identifier(  # noqa: PLR0917 - the columns of the table
+    of: type[PatientObject], name: str, field: str, scheme: str, datatype: str, limit: int
+) -> Attribute:
     more = {"key": f"urn:uuid:{scheme}", "datatype": datatype, "limit": limit}
     return _row(of, name, field, Carrier.EXTERNAL_IDENTIFIER, "R R R", **more)
 
@@ -116,12 +118,15 @@ TABLE: tuple[Attribute, ...] = (
     _row(DE, "mimeType", "mime_type", Carrier.XML_ATTRIBUTE, "R R R", key="mimeType", datatype="MimeType"),
     _row(DE, "title", "title", Carrier.NAME, "O O O", limit=128),
     _row(DE, "comments", "comments", Carrier.DESCRIPTION, "O O O", limit=None),
-    _row(DE, "author", "author", Carrier.AUTHOR, "R2 R2 R2", key="urn:uuid:93606bcf-9494-43ec-9b4e-a7748d1a838d", many=True),
+    _row(DE, "author", "author", Carrier.AUTHOR, "R2 R2 R2", many=True,
+         key="urn:uuid:93606bcf-9494-43ec-9b4e-a7748d1a838d"),
     _code(DE, "classCode", "class_code", "41a5887f-8865-4c09-adf7-e362475b143a", "R R R"),
-    _code(DE, "confidentialityCode", "confidentiality_code", "f4f85eac-e6cb-4883-b524-f2705394840f", "R R R", many=True),
+    _code(DE, "confidentialityCode", "confidentiality_code", "f4f85eac-e6cb-4883-b524-f2705394840f", "R R R",
+          many=True),
     _code(DE, "eventCodeList", "event_code_list", "2c6b8cb7-8b2a-4051-b291-b1ae6a575ef4", "O O O", many=True),
     _code(DE, "formatCode", "format_code", "a09d5840-386c-46f2-b5ad-9c3699a4309d", "R R R"),
-    _code(DE, "healthcareFacilityTypeCode", "healthcare_facility_type_code", "f33fb8ac-18af-42cc-ae0e-ed0b0bdb91e1", "R R R"),
+    _code(DE, "healthcareFacilityTypeCode", "healthcare_facility_type_code", "f33fb8ac-18af-42cc-ae0e-ed0b0bdb91e1",
+          "R R R"),
     _code(DE, "practiceSettingCode", "practice_setting_code", "cccf5598-8b07-4b77-a05e-ae952c785ead", "R R R"),
     _code(DE, "typeCode", "type_code", "f0306f51-975f-434e-a61c-c59651d33983", "R R R"),
     _identifier(DE, "patientId", "patient_id", "58a6f841-87b3-4a3e-92fd-a8ffeff98427", "CX", 256),
@@ -131,7 +136,8 @@ TABLE: tuple[Attribute, ...] = (
     _slot(SS, "submissionTime", "submission_time", "DTM", "R R R", limit=14),
     _row(SS, "title", "title", Carrier.NAME, "O O O"),
     _row(SS, "comments", "comments", Carrier.DESCRIPTION, "O O O", limit=None),
-    _row(SS, "author", "author", Carrier.AUTHOR, "R2 R2 R2", key="urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d", many=True),
+    _row(SS, "author", "author", Carrier.AUTHOR, "R2 R2 R2", many=True,
+         key="urn:uuid:a7058bb9-b4e4-4307-ba5b-e3f0ab85e12d"),
     _code(SS, "contentTypeCode", "content_type_code", "aa543740-bdda-424e-8c96-df4873be8500", "R R R"),
     _identifier(SS, "patientId", "patient_id", "6b5aea1a-874d-4603-a4bc-96a0a7b38446", "CX", 256),
     _identifier(SS, "sourceId", "source_id", "554ac39e-e3fe-47fe-b233-965d2a147832", "OID", 64),
@@ -140,7 +146,8 @@ TABLE: tuple[Attribute, ...] = (
     _slot(FD, "lastUpdateTime", "last_update_time", None, "O O O"),
     _row(FD, "title", "title", Carrier.NAME, "R R R"),
     _row(FD, "comments", "comments", Carrier.DESCRIPTION, "O O O", limit=None),
-    _code(FD, "codeList", "code_list", "1ba97051-7806-41a8-a48b-8fce7af683c5", "R R R", many=True, codes="folderCodeList"),
+    _code(FD, "codeList", "code_list", "1ba97051-7806-41a8-a48b-8fce7af683c5", "R R R", many=True,
+          codes="folderCodeList"),
     _identifier(FD, "patientId", "patient_id", "f64ffdf0-4b97-4e06-b79f-a52b38ec2f8a", "CX", 256),
     _identifier(FD, "uniqueId", "unique_id", "75df8f67-9973-4fbe-a900-df66cefecc5a", "OID", 64),
 )
@@ -150,8 +157,8 @@ AUTHOR_SLOTS = MappingProxyType(
     {
         "authorPerson": ("person", "XCN", False),
         "authorInstitution": ("institutions", "XON", True),
-        "authorRole": ("roles", "String", True),
-        "authorSpecialty": ("specialties", "String", True),
+        "authorRole": ("roles", "CodedString", True),
+        "authorSpecialty": ("specialties", "CodedString", True),
         "authorTelecommunication": ("telecommunications", "XTN", True),
     },
 )

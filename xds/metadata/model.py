@@ -1,8 +1,8 @@
 """The metadata objects under the standard's names (ITI TF-3 4.2.1, 4.2.3; Tables 4.2.3.2-1, 4.2.3.3-1, 4.2.3.4-1).
 
-One representation in memory. Values are as on the wire (a patientId is its CX text, a time its DTM with its precision), so
-that nothing is lost between decoding and encoding; `datatypes` looks inside where a rule needs it. Objects are frozen:
-a change is `dataclasses.replace`. What no row of `attributes` knows survives in `extra_slots`.
+One representation in memory. Values are as on the wire (a patientId is its CX text, a time its DTM with its
+precision), so that nothing is lost between decoding and encoding; `datatypes` looks inside where a rule needs it.
+Objects are frozen: a change is `dataclasses.replace`. What no row of `attributes` knows survives in `extra_slots`.
 """
 
 from __future__ import annotations

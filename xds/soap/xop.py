@@ -177,7 +177,7 @@ def _needs_no_parse(head: bytearray, names: frozenset[str]) -> bool:
 
 
 def _parser() -> expat.XMLParserType:
-    parser = expat.ParserCreate(namespace_separator="}")
+    parser = expat.ParserCreate(namespace_separator="}", intern=None)  # None: no table of names
     parser.buffer_text = True
     parser.buffer_size = CHUNK
     parser.StartDoctypeDeclHandler = _refuse_doctype

@@ -1,0 +1,5 @@
+"""Alembic's entry point, called for `upgrade`."""
+
+from xds.migrate import run
+
+run()

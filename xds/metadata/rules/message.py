@@ -1,0 +1,144 @@
+"""A submission and the facts the rules are applied to, and how a fault is worded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from xds.errors import Code, XDSError
+from xds.metadata.affinity import AffinityDomain
+from xds.metadata.attributes import OF, Carrier
+from xds.metadata.datatypes import CX
+from xds.metadata.model import Association, Author, Folder, Identifier, PatientObject, RegistryObject, Submission
+from xds.metadata.model import Code as CodedValue
+from xds.metadata.vocabulary import AvailabilityStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What the registry knows of an object a submission refers to.
+
+    Attributes:
+        kind: DocumentEntry, SubmissionSet, Folder or Association.
+        patient: its patientId after merges; None for an Association.
+        status: its availabilityStatus.
+        on_demand: whether a DocumentEntry is On-Demand.
+        transforms: whether a DocumentEntry is the source of an XFRM.
+    """
+
+    kind: type[RegistryObject]
+    patient: str | None
+    status: AvailabilityStatus
+    on_demand: bool = False
+    transforms: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """Who already bears a uniqueId; hash in lower-case hex and size in octets for a DocumentEntry that has them."""
+
+    kind: type[RegistryObject]
+    hash: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules must know beside the message.
+
+    Attributes:
+        affinity: the affinity domain's codes and assigning authorities.
+        on_demand: whether the transaction is ITI-61.
+        patients: patientIds that are known and active, of those in the message.
+        identified: bearers of the uniqueIds in the message.
+        registered: registered objects with a UUID that the message uses.
+    """
+
+    affinity: AffinityDomain
+    on_demand: bool = False
+    patients: frozenset[str] = frozenset()
+    identified: Mapping[str, tuple[Identified, ...]] = field(default_factory=dict)
+    registered: Mapping[str, Registered] = field(default_factory=dict)
+
+
+class Message:
+    """A submission with its objects by id, as the rules look things up.
+
+    Attributes:
+        submission: the objects as sent.
+        objects: object by id.
+        members: HasMember associations whose source is the SubmissionSet, by target.
+    """
+
+    def __init__(self, submission: Submission) -> None:
+        self.submission = submission
+        self.objects: dict[str, RegistryObject] = {obj.id: obj for obj in submission.objects}
+        sets = {sset.id for sset in submission.submission_sets}
+        self.members: dict[str, list[Association]] = {}
+        for assoc in submission.associations:
+            if assoc.is_membership and assoc.source in sets:
+                self.members.setdefault(assoc.target, []).append(assoc)
+
+    def is_folder_membership(self, assoc: Association, facts: Facts | None = None) -> bool:
+        """Tell whether a HasMember's source is a Folder; without facts any UUID from outside counts as one."""
+        if not assoc.is_membership:
+            return False
+        source = self.objects.get(assoc.source)
+        if source is not None:
+            return isinstance(source, Folder)
+        if facts is None:
+            return is_uuid(assoc.source)
+        known = facts.registered.get(assoc.source)
+        return known is not None and known.kind is Folder
+
+
+Rule = Callable[[Message, Facts], Iterator[XDSError]]
+"""A rule: one fault at a time, in words, with its code and place."""
+
+
+def is_uuid(id_: str) -> bool:
+    """Tell a UUID from a symbolic id."""
+    return id_.startswith("urn:uuid:")
+
+
+@lru_cache(maxsize=4096)
+def patient_key(patient_id: str) -> str:
+    """A patientId as we compare and store it: CX without trailing empty components; as sent if it is no CX."""
+    try:
+        return CX.parse(patient_id).format()
+    except ValueError:
+        return patient_id
+
+
+def patient_of(obj: PatientObject) -> str | None:
+    """The object's patientId as we compare it."""
+    return None if obj.patient_id is None else patient_key(obj.patient_id.value)
+
+
+def metadata_error(obj: RegistryObject, problem: str) -> XDSError:
+    """Say what is wrong with an object."""
+    return XDSError(Code.XDSRegistryMetadataError, f"{type(obj).__name__} {obj.id}: {problem}", obj.id or None)
+
+
+def association_error(code: Code, assoc: Association, problem: str) -> XDSError:
+    """Say what is wrong with an association."""
+    name = assoc.type.rpartition(":")[2] or "without type"
+    return XDSError(code, f"Association {assoc.id} ({name}): {problem}", assoc.id or None)
+
+
+def parts(obj: RegistryObject) -> Iterator[CodedValue | Author | Identifier]:
+    """The Classifications and ExternalIdentifiers of an object: whatever has an id of its own."""
+    if isinstance(obj, Association):
+        if obj.documentation is not None:
+            yield obj.documentation
+        return
+    if not isinstance(obj, PatientObject):
+        return
+    for row in OF[type(obj)]:
+        if row.carrier in (Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER):
+            value = getattr(obj, row.field)
+            if row.many:
+                yield from value
+            elif value is not None:
+                yield value

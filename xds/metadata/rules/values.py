@@ -1,0 +1,129 @@
+"""Values: what the tables say of each attribute (ITI TF-3 4.2.3, 4.3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xds.errors import Code, XDSError
+from xds.metadata.affinity import AffinityDomain
+from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Optionality
+from xds.metadata.datatypes import DATATYPES, dtm_not_after, source_patient_info_faults
+from xds.metadata.model import Author
+from xds.metadata.model import Code as CodedValue
+from xds.metadata.rules.message import Facts, Message, Rule, association_error, metadata_error
+
+
+def attributes_are_valid(message: Message, facts: Facts) -> Iterator[XDSError]:
+    """What the table says of each attribute: presence, data type, length, code (TF-3 4.3.1, 4.2.3.1.7)."""
+    for obj in message.submission.packages:
+        for row in OF[type(obj)]:
+            value = getattr(obj, row.field)
+            for problem in _attribute(row, value, facts):
+                yield metadata_error(obj, f"{row.name} {problem}")
+
+
+def _attribute(row: Attribute, value: object, facts: Facts) -> Iterator[str]:
+    optionality = row.on_demand if facts.on_demand else row.stable
+    if value is None or value == ():
+        if optionality is Optionality.REQUIRED:
+            yield "is missing; it is required"
+        return
+    if optionality is Optionality.PROHIBITED:
+        yield "must not be given"
+        return
+    for item in value if isinstance(value, tuple) else (value,):
+        yield from _value(row, item, facts.affinity)
+
+
+def _value(row: Attribute, value: object, affinity: AffinityDomain) -> Iterator[str]:
+    if isinstance(value, CodedValue):
+        yield from _code(row, value, affinity)
+    elif isinstance(value, Author):
+        yield from _author(value)
+    else:
+        yield from _text(row, getattr(value, "value", value))
+        if row.name == "mimeType" and not affinity.is_known("mimeType", str(value)):
+            yield f"{value!r} is not in the affinity domain's list of mime types"
+
+
+def _text(row: Attribute, value: object) -> Iterator[str]:
+    text = str(value)
+    if not text:
+        yield "is empty"
+    elif row.limit is not None and len(text) > row.limit:
+        yield f"has {len(text)} characters, at most {row.limit} are allowed: {text[:60]!r}..."
+    elif row.datatype is not None and (problem := DATATYPES[row.datatype].check(text)):
+        yield f"is not valid: {problem}"
+
+
+def _code(row: Attribute, code: CodedValue, affinity: AffinityDomain) -> Iterator[str]:
+    if not code.code or not code.scheme:
+        return  # the codec has said so
+    if row.codes and not affinity.is_known(row.codes, code.code, code.scheme):
+        yield f"({code.code!r}, codingScheme {code.scheme!r}) is not in the affinity domain's codes"
+
+
+def _author(author: Author) -> Iterator[str]:
+    if author.person is None and not author.institutions and not author.telecommunications:
+        yield "needs at least one of authorPerson, authorInstitution, authorTelecommunication"
+    for slot, (field_, datatype, _many) in AUTHOR_SLOTS.items():
+        value = getattr(author, field_)
+        for item in value if isinstance(value, tuple) else (value,) if value is not None else ():
+            if problem := DATATYPES[datatype].check(item):
+                yield f"{slot} is not valid: {problem}"
+
+
+def service_times_agree(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """ServiceStartTime is not after serviceStopTime, as far as their precision tells (TF-3 4.2.3.2.19, 4.2.3.2.20)."""
+    for entry in message.submission.entries:
+        start, stop = entry.service_start_time, entry.service_stop_time
+        if start and stop and not dtm_not_after(start, stop):
+            yield metadata_error(entry, f"serviceStartTime {start} is after serviceStopTime {stop}")
+
+
+def source_patient_info(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """PID-7 and PID-8 stand at most once (TF-3 4.2.3.2.23)."""
+    for entry in message.submission.entries:
+        for problem in source_patient_info_faults(entry.source_patient_info):
+            yield metadata_error(entry, f"sourcePatientInfo: {problem}")
+
+
+def metadata_is_complete(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """The limitedMetadata flag belongs to XDR, not to XDS (TF-3 4.2.3.1.8)."""
+    for obj in message.submission.packages:
+        if obj.limited_metadata:  # type: ignore[attr-defined]
+            yield metadata_error(obj, "limitedMetadata is not allowed in an XDS submission")
+
+
+def logical_ids_are_first(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """Lid is absent or equals id: other versions come by ITI-57 only (Metadata Update 4.2.3.2.31)."""
+    for obj in message.submission.objects:
+        if obj.lid is not None and obj.lid != obj.id:
+            yield metadata_error(obj, f"logicalID (lid) {obj.lid!r} must be absent or equal to the id")
+
+
+def association_codes_are_known(message: Message, facts: Facts) -> Iterator[XDSError]:
+    """Association documentation is coded from the affinity domain (TF-3 4.2.2.2.6)."""
+    for assoc in message.submission.associations:
+        code = assoc.documentation
+        if (
+            code
+            and code.code
+            and code.scheme
+            and not facts.affinity.is_known("associationDocumentation", code.code, code.scheme)
+        ):
+            yield association_error(
+                Code.XDSRegistryMetadataError,
+                assoc,
+                f"documentation ({code.code!r}, codingScheme {code.scheme!r}) is not in the affinity domain's codes",
+            )
+
+
+VALUES: tuple[Rule, ...] = (
+    attributes_are_valid,
+    service_times_agree,
+    source_patient_info,
+    metadata_is_complete,
+    logical_ids_are_first,
+    association_codes_are_known,
+)

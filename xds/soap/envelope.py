@@ -1,0 +1,450 @@
+"""SOAP 1.2 envelopes with WS-Addressing 1.0, read and written (SOAP 1.2 Part 1; WS-Addressing 1.0 Core and SOAP Binding; ITI TF-2 V.3).
+
+Envelopes are written as octets: a prefix, the body as it is, a suffix. Decisions where the standards leave room:
+
+- wsa:MessageID may be absent or blank: there is then nothing to relate the answer to. wsa:Action need not carry mustUnderstand.
+- White space around wsa:Action is passed over (it is an xs:anyURI), wsa:MessageID is given back exactly as it came.
+- Only headers for the ultimate receiver or the next node are looked at (SOAP 1.2 Part 1, 2.2).
+- An action that HTTP names must agree with wsa:Action: who filters by the one must not be deceived about the other. The fault is
+  ActionMismatch (WS-Addressing SOAP Binding 6.4.1.7) for SOAP 1.2's action parameter as for SOAP 1.1's SOAPAction; empty passes.
+- A SOAP 1.1 message is told so in SOAP 1.1 (SOAP 1.2 Part 1, Appendix A), everything else in SOAP 1.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from lxml import etree
+
+from xds.ebxml.xml import Element, parse, quoted, text
+from xds.errors import SoapFault
+from xds.metadata.vocabulary import SOAP, WSA, WSA_ANONYMOUS
+from xds.soap.mime import shown
+
+SOAP_1_1 = "http://schemas.xmlsoap.org/soap/envelope/"
+WSA_FAULT = f"{WSA}/fault"
+SOAP_FAULT = f"{WSA}/soap/fault"
+
+ENVELOPE, HEADER, BODY, FAULT = (f"{{{SOAP}}}{name}" for name in ("Envelope", "Header", "Body", "Fault"))
+ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO, RELATES_TO = (
+    f"{{{WSA}}}{name}" for name in ("Action", "MessageID", "To", "From", "ReplyTo", "FaultTo", "RelatesTo")
+)
+UNDERSTOOD = frozenset({ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO, RELATES_TO})
+"""Headers that may carry mustUnderstand; who processes more of them (wsse:Security) adds its own."""
+
+_AT_MOST_ONCE = (ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO)  # WS-Addressing SOAP Binding 3.2
+_ROLES = frozenset({"", f"{SOAP}/role/next", f"{SOAP}/role/ultimateReceiver"})
+_BOOLEANS = {"1": True, "true": True, "0": False, "false": False, "": False}
+_OTHER_ADDRESSING = (
+    "http://schemas.xmlsoap.org/ws/2004/08/addressing",
+    "http://schemas.xmlsoap.org/ws/2004/03/addressing",
+    "http://schemas.xmlsoap.org/ws/2003/03/addressing",
+)
+_SERVER_STATUS = 500  # of VersionMismatch and MustUnderstand too (SOAP 1.2 Part 2, table 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message as far as SOAP and WS-Addressing are concerned.
+
+    Attributes:
+        action: wsa:Action without white space around it; empty in an answer that has none.
+        message_id: wsa:MessageID exactly as sent; None if absent or blank.
+        to: wsa:To.
+        reply_to: address of wsa:ReplyTo.
+        relates_to: wsa:RelatesTo, exactly as sent.
+        body: the only child of the SOAP Body.
+        header: the SOAP Header, for who processes more of it.
+    """
+
+    action: str
+    message_id: str | None
+    to: str | None
+    reply_to: str | None
+    relates_to: str | None
+    body: Element
+    header: Element | None
+
+
+class EnvelopeFault(SoapFault):
+    """A fault that says more than a SoapFault can: second subcode, header blocks, detail as XML.
+
+    Attributes:
+        subsubcode: qualified name of the subcode's subcode.
+        problem: content of the Detail as XML.
+        blocks: header blocks that go with it as XML (Upgrade, NotUnderstood).
+        relates_to: wsa:MessageID of the message that could not be read to its end.
+        in_soap_1_1: the peer speaks SOAP 1.1 and must be told in it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        reason: str,
+        *,
+        subcode: str | None = None,
+        subsubcode: str | None = None,
+        problem: str = "",
+        blocks: str = "",
+        status: int | None = None,
+        in_soap_1_1: bool = False,
+    ) -> None:
+        super().__init__(code, reason, subcode=subcode, status=status)
+        self.subsubcode = subsubcode
+        self.problem = problem
+        self.blocks = blocks
+        self.relates_to: str | None = None
+        self.in_soap_1_1 = in_soap_1_1
+
+
+# --- faults of WS-Addressing (SOAP Binding 6.4) -----------------------------------------------------------------
+
+
+def header_required(name: str, reason: str) -> EnvelopeFault:
+    """MessageAddressingHeaderRequired for one of WS-Addressing's headers, by its qualified name."""
+    subcode = f"{{{WSA}}}MessageAddressingHeaderRequired"
+    return EnvelopeFault("Sender", reason, subcode=subcode, problem=_problem_header(name))
+
+
+def invalid_header(name: str, reason: str, subsubcode: str | None = None) -> EnvelopeFault:
+    """InvalidAddressingHeader for a header by its qualified name; `subsubcode` is a local name of 6.4.1."""
+    return EnvelopeFault(
+        "Sender",
+        reason,
+        subcode=f"{{{WSA}}}InvalidAddressingHeader",
+        subsubcode=f"{{{WSA}}}{subsubcode}" if subsubcode else None,
+        problem=_problem_header(name),
+    )
+
+
+def action_not_supported(action: str, why: str) -> EnvelopeFault:
+    """ActionNotSupported, the action in the reason and in the detail."""
+    reason = f"wsa:Action {shown(action)} cannot be processed here: {why}"
+    return EnvelopeFault(
+        "Sender", reason, subcode=f"{{{WSA}}}ActionNotSupported", problem=_problem_action(action, None)
+    )
+
+
+def _action_mismatch(action: str, where: str, other: str) -> EnvelopeFault:
+    fault = invalid_header(ACTION, f"wsa:Action is {shown(action)} but {where} is {shown(other)}", "ActionMismatch")
+    fault.problem = _problem_action(action, shown(other)[1:-1])
+    return fault
+
+
+def _problem_header(name: str) -> str:
+    return f"<wsa:ProblemHeaderQName>wsa:{name.rpartition('}')[2]}</wsa:ProblemHeaderQName>"
+
+
+def _problem_action(action: str, soap_action: str | None) -> str:
+    other = "" if soap_action is None else f"<wsa:SoapAction>{text(soap_action)}</wsa:SoapAction>"
+    return f"<wsa:ProblemAction><wsa:Action>{text(action)}</wsa:Action>{other}</wsa:ProblemAction>"
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+
+
+def read_request(data: bytes, understood: frozenset[str] = UNDERSTOOD) -> Envelope:
+    """Read a request.
+
+    Args:
+        data: the envelope's XML.
+        understood: qualified names of the headers that the caller or this module processes.
+
+    Raises:
+        SoapFault: it is no SOAP 1.2 message, or not one that can be answered; carries `relates_to` where possible.
+    """
+    header, body = _open(parse(data))
+    blocks = [block for block in header if _is_for_us(block)] if header is not None else []
+    try:
+        _check_understood(blocks, understood)
+        return _addressed(blocks, header, body)
+    except EnvelopeFault as fault:
+        fault.relates_to = _message_id(blocks)
+        raise
+
+
+def read_answer(data: bytes, request_id: str) -> Envelope:
+    """Read an answer; WS-Addressing's headers may be missing, but not contradict.
+
+    Args:
+        data: the envelope's XML.
+        request_id: wsa:MessageID of the request.
+
+    Raises:
+        SoapFault: the peer answered with a fault; or, with code Receiver, it is no SOAP message or the answer to another one.
+    """
+    root = parse(data)
+    if root.tag == f"{{{SOAP_1_1}}}Envelope":
+        raise _soap_1_1_fault(root)
+    header, body = _open(root)
+    content = _only_child(body)
+    if content.tag == FAULT:
+        raise decode_fault(content)
+    blocks = [] if header is None else list(header)
+    relates_to = _text(blocks, RELATES_TO)
+    if relates_to is not None and relates_to.strip() != request_id:
+        raise SoapFault("Receiver", f"the answer relates to message {shown(relates_to)}, expected {shown(request_id)}")
+    action = (_text(blocks, ACTION) or "").strip()
+    return Envelope(action, _message_id(blocks), None, None, relates_to, content, header)
+
+
+def check_http_action(envelope: Envelope, named: Iterable[tuple[str, str | None]]) -> None:
+    """Compare what HTTP names as the action with wsa:Action; absent or empty passes.
+
+    Args:
+        envelope: the message.
+        named: where an action was found, for a person, and the action.
+
+    Raises:
+        SoapFault: wsa:ActionMismatch.
+    """
+    for where, value in named:
+        other = (value or "").strip().strip('"').strip()
+        if other and other != envelope.action:
+            fault = _action_mismatch(envelope.action, where, other)
+            fault.relates_to = envelope.message_id
+            raise fault
+
+
+def _open(root: Element) -> tuple[Element | None, Element]:
+    """Find Header and Body (SOAP 1.2 Part 1, 5.1)."""
+    if root.tag != ENVELOPE:
+        raise _version_mismatch(root)
+    children = list(root)
+    header = children.pop(0) if children and children[0].tag == HEADER else None
+    if len(children) != 1 or children[0].tag != BODY:
+        found = ", ".join(shown(_name(child)) for child in children[:5]) or "nothing"
+        raise EnvelopeFault("Sender", f"the SOAP Envelope holds {found}; expected an optional Header, then one Body")
+    return header, children[0]
+
+
+def _version_mismatch(root: Element) -> EnvelopeFault:
+    is_1_1 = root.tag == f"{{{SOAP_1_1}}}Envelope"
+    found = "a SOAP 1.1 Envelope" if is_1_1 else f"element {shown(_name(root))}"
+    return EnvelopeFault(
+        "VersionMismatch",
+        f"the message is {found}; expected a SOAP 1.2 Envelope of namespace {SOAP}",
+        blocks=f'<upg:Upgrade xmlns:upg="{SOAP}"><upg:SupportedEnvelope qname="ns:Envelope" xmlns:ns="{SOAP}"/></upg:Upgrade>',
+        status=_SERVER_STATUS,
+        in_soap_1_1=is_1_1,
+    )
+
+
+def _is_for_us(block: Element) -> bool:
+    return (block.get(f"{{{SOAP}}}role") or "").strip() in _ROLES
+
+
+def _check_understood(blocks: Iterable[Element], understood: frozenset[str]) -> None:
+    """Refuse a message with a mandatory header nobody here processes (SOAP 1.2 Part 1, 2.4, 5.4.8)."""
+    unknown = [block for block in blocks if _must_understand(block) and block.tag not in understood]
+    if not unknown:
+        return
+    names = ", ".join(shown(_name(block)) for block in unknown)
+    raise EnvelopeFault(
+        "MustUnderstand",
+        f"header {names} has mustUnderstand and is not understood{_namespace_hint(unknown)}",
+        blocks="".join(map(_not_understood, unknown)),
+        status=_SERVER_STATUS,
+    )
+
+
+def _must_understand(block: Element) -> bool:
+    value = block.get(f"{{{SOAP}}}mustUnderstand")
+    if value is None:
+        return False
+    try:
+        return _BOOLEANS[value.strip()]
+    except KeyError:
+        reason = f"header {shown(_name(block))} has mustUnderstand {shown(value)}, expected 1, true, 0 or false"
+        raise EnvelopeFault("Sender", reason) from None
+
+
+def _not_understood(block: Element) -> str:
+    name = etree.QName(block)
+    if not name.namespace:
+        return f"<soap:NotUnderstood qname={quoted(name.localname)}/>"
+    return f"<soap:NotUnderstood qname={quoted('nu:' + name.localname)} xmlns:nu={quoted(name.namespace)}/>"
+
+
+def _namespace_hint(blocks: Iterable[Element]) -> str:
+    """Say in words that a sender uses another version of WS-Addressing, the commonest cause."""
+    found = next((ns for block in blocks if (ns := etree.QName(block).namespace) in _OTHER_ADDRESSING), None)
+    return f": {found} is another version of WS-Addressing, expected {WSA}" if found else ""
+
+
+def _addressed(blocks: list[Element], header: Element | None, body: Element) -> Envelope:
+    """Read the addressing headers (WS-Addressing SOAP Binding 3)."""
+    for name in _AT_MOST_ONCE:
+        count = sum(block.tag == name for block in blocks)
+        if count > 1:
+            reason = f"wsa:{_local(name)} stands {count} times in the header, expected at most once"
+            raise invalid_header(name, reason, "InvalidCardinality")
+    action = _text(blocks, ACTION)
+    if action is None:
+        hint = _namespace_hint(blocks)
+        raise header_required(ACTION, f"the header wsa:Action is missing{hint}")
+    if not action.strip():
+        raise invalid_header(ACTION, "wsa:Action is empty, expected the action of a transaction")
+    for name in (REPLY_TO, FAULT_TO):
+        _check_anonymous(blocks, name)
+    return Envelope(
+        action.strip(),
+        _message_id(blocks),
+        _text(blocks, TO),
+        _address(blocks, REPLY_TO),
+        _text(blocks, RELATES_TO),
+        _only_child(body),
+        header,
+    )
+
+
+def _check_anonymous(blocks: list[Element], name: str) -> None:
+    """Only synchronous answers are offered (ITI TF-2 V.3; WS-Addressing SOAP Binding 5.1)."""
+    if all(block.tag != name for block in blocks):
+        return
+    address = _address(blocks, name)
+    if not address:
+        raise invalid_header(name, f"wsa:{_local(name)} has no wsa:Address", "MissingAddressInEPR")
+    if address != WSA_ANONYMOUS:
+        reason = f"wsa:{_local(name)} is {shown(address)}; answers are given on the same connection, expected {WSA_ANONYMOUS}"
+        raise invalid_header(name, reason, "OnlyAnonymousAddressSupported")
+
+
+def _address(blocks: list[Element], name: str) -> str | None:
+    for block in blocks:
+        if block.tag == name:
+            return (block.findtext(f"{{{WSA}}}Address") or "").strip()
+    return None
+
+
+def _text(blocks: Iterable[Element], name: str) -> str | None:
+    return next((block.text or "" for block in blocks if block.tag == name), None)
+
+
+def _message_id(blocks: Iterable[Element]) -> str | None:
+    value = _text(blocks, MESSAGE_ID)
+    return value if value and value.strip() else None
+
+
+def _only_child(body: Element) -> Element:
+    if len(body) != 1:
+        found = ", ".join(shown(_name(child)) for child in body[:5]) or "nothing"
+        raise EnvelopeFault("Sender", f"the SOAP Body holds {len(body)} elements ({found}), expected one")
+    return body[0]
+
+
+def _name(element: Element) -> str:
+    return str(element.tag)
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+_SUFFIX = b"</soap:Body></soap:Envelope>"
+
+
+def _prefix(headers: str, action: str) -> bytes:
+    return (
+        f'<soap:Envelope xmlns:soap="{SOAP}" xmlns:wsa="{WSA}"><soap:Header>'
+        f'<wsa:Action soap:mustUnderstand="1">{text(action)}</wsa:Action>{headers}</soap:Header><soap:Body>'
+    ).encode()
+
+
+def new_message_id() -> str:
+    """Make a wsa:MessageID."""
+    return uuid4().urn
+
+
+def encode_request(action: str, to: str, message_id: str, body: bytes) -> bytes:
+    """Write a request that is answered on the same connection (ITI TF-2 V.3.1)."""
+    headers = (
+        f"<wsa:MessageID>{text(message_id)}</wsa:MessageID><wsa:To>{text(to)}</wsa:To>"
+        f"<wsa:ReplyTo><wsa:Address>{WSA_ANONYMOUS}</wsa:Address></wsa:ReplyTo>"
+    )
+    return _prefix(headers, action) + body + _SUFFIX
+
+
+def encode_answer(action: str, relates_to: str | None, body: bytes) -> bytes:
+    """Write an answer; `relates_to` is the request's wsa:MessageID, None if it had none."""
+    return _prefix(_relates_to(relates_to), action) + body + _SUFFIX
+
+
+def _relates_to(message_id: str | None) -> str:
+    return "" if message_id is None else f"<wsa:RelatesTo>{text(message_id)}</wsa:RelatesTo>"
+
+
+def encode_fault(fault: SoapFault, relates_to: str | None) -> bytes:
+    """Write a fault (SOAP 1.2 Part 1, 5.4; WS-Addressing SOAP Binding 6 for its action)."""
+    if isinstance(fault, EnvelopeFault):
+        if fault.in_soap_1_1:
+            return _encode_in_soap_1_1(fault)
+        subcodes, problem, blocks = (fault.subcode, fault.subsubcode), fault.problem, fault.blocks
+    else:
+        subcodes, problem, blocks = (fault.subcode, None), "", ""
+    if fault.detail:
+        problem += f"<problem>{text(fault.detail)}</problem>"
+    is_addressing = (fault.subcode or "").startswith(f"{{{WSA}}}")
+    prefix = _prefix(_relates_to(relates_to) + blocks, WSA_FAULT if is_addressing else SOAP_FAULT)
+    detail = f"<soap:Detail>{problem}</soap:Detail>" if problem else ""
+    body = (
+        f"<soap:Fault><soap:Code><soap:Value>soap:{fault.code}</soap:Value>{_subcode(subcodes)}</soap:Code>"
+        f'<soap:Reason><soap:Text xml:lang="en">{text(fault.reason)}</soap:Text></soap:Reason>{detail}</soap:Fault>'
+    )
+    return prefix + body.encode() + _SUFFIX
+
+
+def _subcode(names: tuple[str | None, str | None]) -> str:
+    written = ""
+    for name in filter(None, reversed(names)):
+        namespace, _, local = name.removeprefix("{").rpartition("}")
+        value = f"<soap:Value xmlns:sub={quoted(namespace)}>sub:{text(local)}</soap:Value>"
+        written = f"<soap:Subcode>{value}{written}</soap:Subcode>"
+    return written
+
+
+def _encode_in_soap_1_1(fault: EnvelopeFault) -> bytes:
+    return (
+        f'<soap:Envelope xmlns:soap="{SOAP_1_1}"><soap:Header>{fault.blocks}</soap:Header><soap:Body><soap:Fault>'
+        f"<faultcode>soap:{fault.code}</faultcode><faultstring>{text(fault.reason)}</faultstring>"
+        "</soap:Fault></soap:Body></soap:Envelope>"
+    ).encode()
+
+
+# --- faults of a peer -------------------------------------------------------------------------------------------
+
+
+def decode_fault(element: Element) -> SoapFault:
+    """Read soap:Fault as sent by another actor (SOAP 1.2 Part 1, 5.4)."""
+    values = list(_values(element.find(f"{{{SOAP}}}Code")))
+    reasons = [(text_.text or "").strip() for text_ in element.iterfind(f"{{{SOAP}}}Reason/{{{SOAP}}}Text")]
+    detail = element.find(f"{{{SOAP}}}Detail")
+    return SoapFault(
+        _local(values[0]) if values else "Receiver",
+        next(filter(None, reasons), "no reason was given"),
+        subcode=values[1] if len(values) > 1 else None,
+        detail=None if detail is None else " ".join("".join(detail.itertext()).split())[:500] or None,
+    )
+
+
+def _values(code: Element | None) -> Iterator[str]:
+    """Qualified names of a fault's code and its subcodes, outermost first."""
+    while code is not None:
+        value = code.find(f"{{{SOAP}}}Value")
+        if value is not None:
+            prefix, _, local = (value.text or "").strip().rpartition(":")
+            namespace = value.nsmap.get(prefix or None)
+            yield f"{{{namespace}}}{local}" if namespace else local
+        code = code.find(f"{{{SOAP}}}Subcode")
+
+
+def _soap_1_1_fault(root: Element) -> SoapFault:
+    """Make out what a peer said in SOAP 1.1."""
+    code = (root.findtext(".//faultcode") or "Server").rpartition(":")[2].partition(".")[0]
+    reason = (root.findtext(".//faultstring") or "").strip() or "no reason was given"
+    names = {"Client": "Sender", "Server": "Receiver"}
+    return SoapFault(names.get(code, code), f"{reason} (said in SOAP 1.1)")
