@@ -151,8 +151,9 @@ for end in ("source", "target"):
         sqlite_where=is_association,
     )
 
-# ITI-51 may name no patient: only these two attributes, or codes in `object_code`, then narrow the search. A class or facility
-# that few documents have is found without reading the table; of one that many have, the bound on results is met at once.
+# ITI-51 may name no patient: only these two attributes, or codes in `object_code`, then narrow the search. A class or
+# facility that few documents have is found without reading the table; of one that many have, the bound on results is
+# met at once.
 is_document = registry_object.c.kind == Kind.DOCUMENT_ENTRY
 for coded in ("class_code", "healthcare_facility_type_code"):
     Index(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from registry.models import patient
 from xds.metadata.affinity import AffinityDomain
-from xds.metadata.datatypes import CX
+from xds.metadata.hl7 import CX
 
 
 def check(value: str, affinity: AffinityDomain) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, lines, registry_object
 from xds.metadata.attributes import OF, Attribute, Carrier
-from xds.metadata.datatypes import nfc
 from xds.metadata.model import Association, Code, DocumentEntry, Folder, PatientObject, RegistryObject, SubmissionSet
+from xds.metadata.text import nfc
 from xds.metadata.vocabulary import ON_DEMAND, STABLE, AssociationType, AvailabilityStatus
 from xds.queries.text import line
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -30,9 +29,10 @@ from repository.lookup import Lookup
 from repository.storage import ObjectStore, StoredObject, StoreError
 from xds import database
 from xds.actors import DocumentRegistry
-from xds.ebxml.xdsb import ProvidedEntry, provided_entries, set_slot
+from xds.ebxml.xdsb import ProvidedEntry, provided_entries
 from xds.errors import Code, Refused, Severity, XDSError
 from xds.messages import Caller, ProvideAndRegister, RegistryResponse, SubmittedDocument
+from xds.validation.provide import fill_in, octets_are_as_described, octets_arrived, pair
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -67,11 +67,12 @@ class Provision:
         Raises:
             Refused: with what the sender has to be told; nothing is left behind.
         """
-        entries = {entry.id: entry for entry in provided_entries(self.request.submission)}
+        listed = tuple(provided_entries(self.request.submission))
+        entries = {entry.id: entry for entry in listed}
         try:
-            _refuse(self._pair(entries))
+            _refuse(pair(listed, self.request.document_ids))
             self._store(entries)
-            _refuse([*self._missing(entries), *self._differing(entries)])
+            _refuse([*octets_arrived(entries, self.stored, self.request.broken), *self._differing(entries)])
             self._claim(entries)
         except BaseException:
             self._undo()
@@ -79,54 +80,27 @@ class Provision:
         self._fill_in(entries)
         return self._register()
 
-    # Step 1
-
-    def _pair(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
-        listed = list(provided_entries(self.request.submission))
-        documents = Counter(self.request.document_ids)
-        for id_, count in documents.items():
-            if id_ not in entries:
-                problem = f"the Document {id_!r} has no DocumentEntry (ExtrinsicObject) with this id"
-                yield XDSError(Code.XDSMissingDocumentMetadata, problem, id_)
-            elif count > 1:
-                yield XDSError(Code.XDSMissingDocumentMetadata, f"{count} Documents have the id {id_!r}", id_)
-        for entry in listed:
-            if entry.id not in documents:
-                yield XDSError(Code.XDSMissingDocument, f"the DocumentEntry {entry.id!r} has no Document", entry.id)
-            yield from _described(entry)
-        for value, count in Counter(entry.unique_id for entry in listed if entry.unique_id).items():
-            if count > 1:
-                problem = f"the uniqueId {value} is used by {count} DocumentEntries of the message"
-                yield XDSError(Code.XDSRepositoryDuplicateUniqueIdInMessage, problem, value)
-
     # Steps 2 and 3
 
     def _store(self, entries: dict[str, ProvidedEntry]) -> None:
         for submitted in self.request.documents:
             if submitted.id in entries and submitted.id not in self.stored:
-                self.stored[submitted.id] = self._put(submitted)
+                stored = self._put(submitted)
+                if stored is not None:
+                    self.stored[submitted.id] = stored
 
-    def _put(self, submitted: SubmittedDocument) -> StoredObject:
+    def _put(self, submitted: SubmittedDocument) -> StoredObject | None:
         try:
             return self.store.put(submitted.content, limit=self.limit)
+        except XDSError as error:  # what the part holds cannot be decoded: it counts as a missing document
+            self.unreadable[submitted.id] = error.context
+            return None
         except StoreError as error:
             raise Refused([store_error(error, f"the Document {submitted.id!r}", submitted.id, self.caller)]) from error
 
-    def _missing(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
-        for id_ in entries:
-            if id_ not in self.stored:
-                reason = self.request.broken.get(id_, "its octets did not arrive with the message")
-                yield XDSError(Code.XDSMissingDocument, f"the Document {id_!r} cannot be read: {reason}", id_)
-
     def _differing(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
         for id_, stored in self.stored.items():
-            entry = entries[id_]
-            if entry.hash is not None and entry.hash.lower() != stored.hash:
-                problem = f"hash of {id_!r} is {entry.hash}, the octets received have {stored.hash}"
-                yield XDSError(Code.XDSRepositoryMetadataError, problem, id_)
-            if entry.size is not None and entry.size.lstrip("0") != str(stored.size).lstrip("0"):
-                problem = f"size of {id_!r} is {entry.size}, {stored.size} octets were received"
-                yield XDSError(Code.XDSRepositoryMetadataError, problem, id_)
+            yield from octets_are_as_described(entries[id_], stored.hash, stored.size)
 
     # Step 4
 
@@ -167,11 +141,7 @@ class Provision:
     def _fill_in(self, entries: dict[str, ProvidedEntry]) -> None:
         for entry in entries.values():
             doc = self.claimed[entry.unique_id or ""]
-            if entry.size is None:
-                set_slot(entry.element, "size", str(doc.size))
-            if entry.hash is None:
-                set_slot(entry.element, "hash", doc.hash)
-            set_slot(entry.element, "repositoryUniqueId", self.repository_unique_id)
+            fill_in(entry, doc.hash, doc.size, self.repository_unique_id)
 
     def _register(self) -> RegistryResponse:
         response = call_registry(lambda: self.registry.register(self.request.submission, self.caller))
@@ -231,15 +201,6 @@ def _refuse(faults: Iterable[XDSError]) -> None:
     found = tuple(faults)
     if found:
         raise Refused(found)
-
-
-def _described(entry: ProvidedEntry) -> Iterator[XDSError]:
-    """What a repository itself needs of a DocumentEntry."""
-    if not entry.id:
-        yield XDSError(Code.XDSRepositoryMetadataError, "a DocumentEntry (ExtrinsicObject) has no id")
-    if entry.unique_id is None:
-        problem = f"the DocumentEntry {entry.id!r} has no uniqueId (ExternalIdentifier XDSDocumentEntry.uniqueId)"
-        yield XDSError(Code.XDSRepositoryMetadataError, problem, entry.id)
 
 
 def _document(entry: ProvidedEntry, stored: StoredObject) -> Document:

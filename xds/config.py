@@ -58,6 +58,7 @@ from xds.metadata.datatypes import DATATYPES
 PREFIX = "XDS_"
 DEFAULT_PORT = 8443
 MAX_PORT = 65535
+KINDS = tuple(kind.value for kind in CodeType)
 _directory: ContextVar[Path] = ContextVar("_directory", default=Path())
 _PASSWORD = re.compile(r"(://[^/?#@]*?:)[^/?#]*@|(://[^/?#@:]+:)(?!\d+(?:[/?#]|$))\S*")
 
@@ -146,6 +147,13 @@ def _code(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    digits = value.replace(":", "").lower()
+    if not re.fullmatch(r"[0-9a-f]{64}", digits):
+        raise ValueError
+    return digits
+
+
 def _zone(value: str) -> str:
     zone(value)
     return value
@@ -186,6 +194,10 @@ EndpointURL = Annotated[str, AfterValidator(_endpoint), Expected("a URL such as 
 OID = Annotated[str, AfterValidator(_oid), Expected("an OID such as 2.25.3291, at most 64 characters")]
 HomeCommunityId = Annotated[str, AfterValidator(_urn_oid), Expected("urn:oid:OID")]
 CodeText = Annotated[str, AfterValidator(_code), Expected("code^^codingScheme, such as 18842-5^^2.16.840.1.113883.6.1")]
+Maps = Annotated[
+    dict[Literal[KINDS], dict[str, CodeText]],  # type: ignore[misc]
+    Expected('tables such as [defaults.maps.typeCode] with "code^^scheme" = "code^^codingScheme"'),
+]
 Zone = Annotated[str, AfterValidator(_zone), Expected("a time zone such as Europe/Vienna or +01:00")]
 Port = Annotated[int, Field(ge=1, le=MAX_PORT), Expected("a port, 1 to 65535")]
 Size = Annotated[ByteSize, Field(ge=1024), Expected("a size such as 64KiB or 4GiB")]
@@ -204,6 +216,12 @@ OIDs = Annotated[
     NoDecode,
     BeforeValidator(_listed),
     Expected('a list of OIDs, such as ["1.2.40.0.10"]'),
+]
+Fingerprints = Annotated[
+    tuple[Annotated[str, AfterValidator(_fingerprint)], ...],
+    NoDecode,
+    BeforeValidator(_listed),
+    Expected("a list of SHA-256 fingerprints, 64 hexadecimal digits with or without colons"),
 ]
 CodeTypes = Annotated[
     tuple[CodeType, ...],
@@ -234,10 +252,12 @@ class Server(Section):
     name: Name = Field("localhost", description="Host name in the URLs that others are told; the certificate names it.")
     workers: Count = Field(default_factory=default_workers, description="Processes. The default follows the processors, 2 to 8.")
     threads: Count = Field(16, description="Requests that one process serves at a time.")
+    connections: Count = Field(10, description="Most connections of one process to each database.")
     max_body: Size = Field(ByteSize(4 << 30), description="Greatest size of a request, all its documents included.")
     idle_seconds: Seconds = Field(60.0, description="A peer that sends or takes nothing for so long in the midst of a request is cut off.")
     stop_seconds: Seconds = Field(30.0, description="How long requests under way may take to end after SIGTERM.")
     trusted_proxies: Networks = Field((), description="Who may pass on a client's certificate in a header.")
+    proxy_certificates: Fingerprints = Field((), description="If the proxy speaks TLS to this server: which certificates are its own.")
     certificate_header: Name = Field("Client-Cert", description="The header it stands in (RFC 9440; PEM too, see docs).")
     plain_http: Flag = Field(False, description="Without [tls]: allow plain HTTP on a loopback address, for trying things out.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Expected("debug, info, warning or error")] = Field(
@@ -298,10 +318,12 @@ class Affinity(Section):
 class Defaults(Section):
     """What `xds submit` fills in where neither the document nor an option says it."""
 
-    source_id: OID | None = Field(None, description="sourceId of submissions.")
+    source_id: OID | None = Field(None, description="sourceId of submissions: names the sender.")
     assigning_authority: OID | None = Field(None, description="Domain of patient ids given as a bare number.")
     author_institution: Name | None = Field(None, description="authorInstitution (XON).")
     author_person: Name | None = Field(None, description="authorPerson (XCN).")
+    author_role: Name | None = Field(None, description="authorRole.")
+    author_specialty: Name | None = Field(None, description="authorSpecialty.")
     class_code: CodeText | None = Field(None, description="classCode.")
     type_code: CodeText | None = Field(None, description="typeCode.")
     format_code: CodeText | None = Field(None, description="formatCode.")
@@ -310,7 +332,15 @@ class Defaults(Section):
     practice_setting_code: CodeText | None = Field(None, description="practiceSettingCode.")
     content_type_code: CodeText | None = Field(None, description="contentTypeCode of the submission.")
     language_code: Name | None = Field(None, description="languageCode, such as de-AT.")
-    zone: Zone | None = Field(None, description="Time zone of times that name none.")
+    mime_type: Name | None = Field(None, description="mimeType of files that do not show theirs.")
+    patient_id: Name | None = Field(None, description="patientId (CX).")
+    source_patient_id: Name | None = Field(None, description="sourcePatientId (CX).")
+    creation_time: Name | None = Field(None, description="creationTime (DTM) of files that do not say theirs.")
+    zone: Zone | None = Field(None, description="Time zone of times that name none; UTC without it.")
+    maps: Maps = Field(
+        default_factory=dict,
+        description="Codes of documents that the affinity domain has otherwise: by attribute, from what stands in documents.",
+    )
 
 
 class Client(Section):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, text
 
 from registry.bodies import pack
 from registry.codes import CodeCache
-from registry.models import code, object_code, patient, registry_object, tables, unique_identifier
+from registry.models import Kind, code, object_code, patient, registry_object, tables, unique_identifier
 from registry.query import QuerySettings, run
-from registry.rows import code_keys, code_rows, identifier_row, row
+from registry.rows import code_keys, code_rows, identifier_row, kind_of, model_of, row
 from xds import database
 from xds.errors import Code
 from xds.messages import AdhocQuery, AdhocQueryResponse, ReturnType
@@ -109,7 +111,7 @@ def registry(engine) -> Iterator[Registry]:
         conn.execute(insert(patient), [{"value": value} for value in PATIENTS])
         survivor = conn.scalar(select(patient.c.id).where(patient.c.value == PATIENTS[0]))
         conn.execute(insert(patient), [{"value": SUBSUMED, "survivor": survivor}])
-        patients = {value: number for value, number in conn.execute(select(patient.c.value, patient.c.id))}
+        patients = dict(conn.execute(select(patient.c.value, patient.c.id)).all())
         conn.commit()
         yield Registry(conn, CodeCache(), patients)
         conn.rollback()
@@ -234,30 +236,26 @@ def adhoc(name: str, return_type: str = LEAF, **parameters: str | Sequence[str])
     return parse(AdhocQuery(stored.id, slots, return_type), stored.transaction)
 
 
+VALUES = {
+    Compare.PATIENT: (*PATIENTS, *PATIENTS, SUBSUMED, NEVER_FED),
+    Compare.STATUS: (APPROVED, APPROVED, DEPRECATED, "urn:unknown"),
+    Compare.CODE: (*CODES, *CODES, "z^^1.2", "cafe\u0301^^1.2"),
+    Compare.CODES: (*CODES, *CODES, "z^^1.2", "cafe\u0301^^1.2"),
+    Compare.LIKE: PATTERNS,
+    Compare.FROM: TIMES,
+    Compare.TO: TIMES,
+    Compare.REFERENCE: REFERENCES,
+    Compare.OBJECT_TYPE: (STABLE, ON_DEMAND, "urn:uuid:00000000-0000-0000-0000-000000000000"),
+    Compare.ASSOCIATION_TYPE: (*AssociationType, "urn:none"),
+    Compare.UNIQUE_ID: (*UNIQUE, "9.9.9"),
+    Compare.EXACT: SOURCES,
+}
+
+
 def candidates(dice: random.Random, parameter: Parameter, objects: Sequence[RegistryObject]) -> Sequence[str]:
-    """Values that may hit."""
-    match parameter.compare:
-        case Compare.PATIENT:
-            return (*PATIENTS, *PATIENTS, SUBSUMED, NEVER_FED)
-        case Compare.STATUS:
-            return (APPROVED, APPROVED, DEPRECATED, "urn:unknown")
-        case Compare.CODE | Compare.CODES:
-            return (*CODES, *CODES, "z^^1.2", "cafe\u0301^^1.2")
-        case Compare.LIKE:
-            return PATTERNS
-        case Compare.FROM | Compare.TO:
-            return TIMES
-        case Compare.REFERENCE:
-            return REFERENCES
-        case Compare.OBJECT_TYPE:
-            return (STABLE, ON_DEMAND, "urn:uuid:00000000-0000-0000-0000-000000000000")
-        case Compare.ASSOCIATION_TYPE:
-            return (*AssociationType, "urn:none")
-        case Compare.UNIQUE_ID:
-            return (*UNIQUE, "9.9.9")
-        case Compare.EXACT:
-            return SOURCES
-    return [obj.id.upper().replace("URN:UUID", "urn:uuid") for obj in objects] + [new_id(dice)]
+    """Values that may hit; UUIDs in upper case."""
+    named = [obj.id.upper().replace("URN:UUID", "urn:uuid") for obj in objects]
+    return VALUES.get(parameter.compare) or [*named, new_id(dice)]
 
 
 def random_slots(
@@ -318,3 +316,272 @@ def test_sql_finds_what_the_match_in_memory_finds(registry):
             asked |= {query.stored.name} if expected else set()
     assert asked == {stored.name for stored in TABLE}
     assert found > REGISTRIES
+
+
+# Single cases
+
+
+def entry(seed: int = 1, **changes) -> DocumentEntry:
+    found = random_entry(random.Random(seed))
+    fixed = {"status": APPROVED, "object_type": STABLE, "patient_id": Identifier(PATIENTS[0])}
+    return replace(found, **{**fixed, **changes})
+
+
+def find(return_type: str = LEAF, patient_id: str = PATIENTS[0], **parameters) -> Query:
+    return adhoc(
+        "FindDocuments",
+        return_type,
+        XDSDocumentEntryPatientId=patient_id,
+        XDSDocumentEntryStatus=[APPROVED],
+        **parameters,
+    )
+
+
+def codes_of(response: AdhocQueryResponse) -> list[str]:
+    return [error.code for error in response.errors]
+
+
+def test_leaf_class_gives_the_body_as_stored_and_object_ref_only_ids(registry):
+    found = entry()
+    registry.fill([found])
+    leaf, ref = registry.ask(find()), registry.ask(find(REF), home="urn:oid:1.2.3")
+    assert [(served.id, served.body) for served in leaf.objects] == [(found.id, f"<{found.id}/>".encode())]
+    assert (leaf.refs, leaf.home) == ((), None)
+    assert (ref.refs, ref.objects, ref.home) == ((found.id,), (), "urn:oid:1.2.3")
+
+
+@pytest.mark.parametrize("patient_id", [SUBSUMED, NEVER_FED])
+@pytest.mark.parametrize("settings", [{}, {"unknown_patient": "error"}])
+def test_a_patient_never_fed_or_merged_away_finds_nothing(registry, patient_id, settings):
+    """Spec 3.18.4.1.2.3.7 with ITI TF-2 3.8, 3.44: empty, or XDSUnknownPatientId if the affinity domain wants it so."""
+    registry.fill([entry()])
+    response = registry.ask(find(patient_id=patient_id), **settings)
+    assert codes_of(response) == ([Code.XDSUnknownPatientId] if settings else [])
+    assert ids(response) == []
+    assert all(patient_id in error.context for error in response.errors)
+
+
+def test_a_merged_patient_has_no_data_even_where_rows_still_bear_its_number(registry):
+    """A query in the middle of a merge never gives data under the id merged away."""
+    registry.fill([entry(patient_id=Identifier(SUBSUMED))])
+    assert ids(registry.ask(find(patient_id=SUBSUMED))) == []
+
+
+def test_known_patients_without_objects_are_no_error(registry):
+    registry.fill([])
+    assert codes_of(registry.ask(find(), unknown_patient="error")) == []
+    documents = adhoc("GetDocuments", XDSDocumentEntryUniqueId=["1.2"])
+    assert codes_of(registry.ask(documents, unknown_patient="error")) == []
+
+
+def test_several_patients_of_which_one_is_unknown(registry):
+    """ITI-51 names the unknown patient if that is an error."""
+    registry.fill([entry()])
+    query = adhoc(
+        "FindDocumentsForMultiplePatients",
+        XDSDocumentEntryPatientId=[PATIENTS[0], NEVER_FED],
+        XDSDocumentEntryStatus=[APPROVED],
+    )
+    assert len(ids(registry.ask(query))) == 1
+    assert codes_of(registry.ask(query, unknown_patient="error")) == [Code.XDSUnknownPatientId]
+
+
+@pytest.mark.parametrize(
+    ("return_type", "settings", "refused"),
+    [
+        (LEAF, {"max_results": 3}, False),
+        (LEAF, {"max_results": 2}, True),
+        (REF, {"max_results": 2}, False),
+        (REF, {"max_refs": 3}, False),
+        (REF, {"max_refs": 2}, True),
+    ],
+)
+def test_too_many_results_are_refused_with_an_empty_list(registry, return_type, settings, refused):
+    """ITI TF-3 Table 4.2.4.1-2 XDSTooManyResults; ObjectRef has a bound of its own."""
+    registry.fill([entry(seed) for seed in (1, 2, 3)])
+    response = registry.ask(find(return_type), **settings)
+    assert codes_of(response) == ([Code.XDSTooManyResults] if refused else [])
+    assert len(ids(response)) == (0 if refused else 3)
+
+
+def test_leaf_class_by_identifier_never_mixes_patients(registry):
+    """ITI TF-2 3.18.4.1.2.3.7 notes: LeafClass refuses, ObjectRef answers; associations have no patientId."""
+    mine, theirs = entry(1), entry(2, patient_id=Identifier(PATIENTS[1]))
+    sset = replace(random_set(random.Random(3)), patient_id=Identifier(PATIENTS[0]))
+    reference = Association(id=new_id(random.Random(4)), type=HAS_MEMBER, source=sset.id, target=theirs.id)
+    registry.fill([mine, theirs, sset, reference])
+    both = {"XDSDocumentEntryEntryUUID": [mine.id, theirs.id]}
+    assert codes_of(registry.ask(adhoc("GetDocuments", LEAF, **both))) == [Code.XDSResultNotSinglePatient]
+    assert ids(registry.ask(adhoc("GetDocuments", REF, **both))) == sorted([mine.id, theirs.id])
+    related = adhoc("GetDocumentsAndAssociations", LEAF, XDSDocumentEntryEntryUUID=[theirs.id])
+    assert ids(registry.ask(related)) == sorted([theirs.id, reference.id])
+    contents = adhoc("GetSubmissionSetAndContents", LEAF, XDSSubmissionSetEntryUUID=sset.id)
+    assert codes_of(registry.ask(contents)) == [Code.XDSResultNotSinglePatient]
+
+
+@pytest.mark.parametrize("number", [1, 9_990])
+def test_many_identifiers_fit_one_query(registry, number):
+    found = entry()
+    registry.fill([found])
+    dice = random.Random(5)
+    named = [found.id, *(new_id(dice) for _ in range(number - 1))]
+    assert ids(registry.ask(adhoc("GetDocuments", XDSDocumentEntryEntryUUID=named))) == [found.id]
+    assert ids(registry.ask(adhoc("GetAssociations", uuid=named))) == []
+    unique = [found.unique_id.value, *(f"1.2.{n}" for n in range(number - 1))]
+    assert ids(registry.ask(adhoc("GetDocuments", XDSDocumentEntryUniqueId=unique))) == [found.id]
+    codes = [found.class_code.key, *(f"{n}^^1.2" for n in range(number - 1))]
+    assert ids(registry.ask(find(XDSDocumentEntryClassCode=codes))) == [found.id]
+
+
+@pytest.mark.parametrize("value", [*REFERENCES, "1.^^^&1.2&ISO^urn:x", "1^^^&1.2&ISO^urn:"])
+def test_reference_ids_are_compared_exactly(registry, value):
+    """ITI TF-2 3.18.4.1.2.3.7.14: wildcards and metacharacters are characters, a part of an id is not the id."""
+    registry.fill([entry(seed, reference_id_list=REFERENCES[seed : seed + 2]) for seed in range(3)])
+    query = adhoc(
+        "FindDocumentsByReferenceId",
+        XDSDocumentEntryPatientId=PATIENTS[0],
+        XDSDocumentEntryStatus=[APPROVED],
+        XDSDocumentEntryReferenceIdList=[value],
+    )
+    expected = sum(value in REFERENCES[seed : seed + 2] for seed in range(3))
+    assert len(ids(registry.ask(query))) == expected
+
+
+def test_a_hostile_like_pattern_does_not_stall(registry):
+    """Neither engine goes back and forth over `%a%a%a...`."""
+    registry.fill([entry(author=(Author(person="a" * 250),))])
+    patterns = ["%a" * 120 + "b", "%" + "_" * 200 + "b", "%".join("_" * 120) + "b"]
+    assert ids(registry.ask(find(XDSDocumentEntryAuthorPerson=patterns))) == []
+
+
+@pytest.fixture
+def statements(engine) -> Iterator[list[str]]:
+    sent: list[str] = []
+
+    def record(_conn, _cursor, statement, *_):
+        sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", record)
+    yield sent
+    event.remove(engine, "before_cursor_execute", record)
+
+
+def typical(stored: StoredQuery) -> AdhocQuery:
+    """Every parameter a query has, one of a group, with values that may exist."""
+    dice = random.Random(6)
+    one_of = stored.groups[Need.ONE_OF][:1]
+    objects = [entry()]
+    asked = [row for row in stored.enabled if row.need is not Need.ONE_OF or row.name in one_of]
+    slots = [slot for row in asked for slot in random_slots(dice, row, objects)]
+    approved = {name: (f"('{APPROVED}')",) for name, _ in slots if name.endswith("Status")}
+    return AdhocQuery(stored.id, tuple((name, approved.get(name, values)) for name, values in slots), LEAF)
+
+
+@pytest.mark.parametrize("stored", TABLE, ids=lambda stored: stored.name)
+def test_one_statement_answers_a_query_and_none_reads_the_whole_table(registry, statements, stored):
+    """The second time all codes are known; SQLite's plan must enter `registry_object` by an index."""
+    registry.fill([entry(), *random_objects(random.Random(7))])
+    registry.conn.commit()
+    query = parse(typical(stored), stored.transaction)
+    registry.ask(query)
+    del statements[:]
+    registry.ask(query)
+    assert sum("registry_object" in sent for sent in statements) == 1
+    if registry.conn.dialect.name == "sqlite":
+        plan = explain(registry, statements[-1])
+        assert "SEARCH" in plan
+        assert "SCAN registry_object" not in plan
+
+
+def explain(registry: Registry, statement: str) -> str:
+    cursor = registry.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+    return "\n".join(str(detail) for *_, detail in cursor)
+
+
+# Interned codes
+
+PAIR, OTHER = ("classCode", "new^^1.2"), ("typeCode", "new^^1.2")
+PAIR_AS_QUERY = ("classCode", ["new^^1.2"])
+
+
+def test_interned_codes_keep_their_number_and_unknown_ones_have_none(registry):
+    first = registry.codes.intern(registry.conn, [PAIR, OTHER])
+    assert first[PAIR] != first[OTHER]
+    assert registry.codes.intern(registry.conn, {PAIR}) == {PAIR: first[PAIR]}
+    assert registry.codes.ids(registry.conn, "classCode", ["new^^1.2", "none^^1.2"]) == [first[PAIR]]
+    assert registry.codes.ids(registry.conn, "formatCode", ["new^^1.2"]) == []
+
+
+def test_a_code_of_a_rolled_back_transaction_is_not_remembered(registry):
+    registry.codes.intern(registry.conn, [PAIR])
+    assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY)  # read again before the end
+    registry.conn.rollback()
+    assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY) == []
+
+
+def test_a_committed_code_is_read_once(registry, statements):
+    registry.codes.intern(registry.conn, [PAIR])
+    registry.conn.commit()
+    registry.codes.ids(registry.conn, *PAIR_AS_QUERY)
+    del statements[:]
+    assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY)
+    assert registry.codes.intern(registry.conn, [PAIR])
+    assert statements == []
+
+
+def test_a_code_another_process_inserted_meanwhile_is_taken_over(registry, engine):
+    with engine.connect() as other:
+        number = CodeCache().intern(other, [PAIR])[PAIR]
+        other.commit()
+    assert registry.codes.intern(registry.conn, [PAIR, OTHER])[PAIR] == number
+    assert registry.conn.execute(select(code.c.id).where(code.c.attribute == "classCode")).scalars().all() == [number]
+
+
+def test_two_writers_that_bring_one_code_agree_on_its_number(engine):
+    """Each in its own thread and transaction, as two requests of one process are; one of the transactions fails."""
+    codes, barrier = CodeCache(), threading.Barrier(4)
+
+    def register(fails: bool) -> int:
+        barrier.wait()
+        with engine.connect().execution_options(writes=True) as conn:
+            number = codes.intern(conn, [PAIR, OTHER])[PAIR]
+            conn.rollback() if fails else conn.commit()
+        return number
+
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(register, (True, False, True, False)))
+    with engine.connect() as conn:
+        stored = conn.scalar(select(code.c.id).where(code.c.attribute == "classCode"))
+        assert {numbers[1], numbers[3]} == {stored}
+        assert codes.ids(conn, *PAIR_AS_QUERY) == [stored]
+
+
+# Rows
+
+
+def test_a_row_has_every_column_and_keeps_text_in_nfc():
+    found = entry(
+        author=(Author(person="^Mu\u0308ller"), Author(person="a\nb")), event_code_list=coded(["e\u0301^^1.2"])
+    )
+    pairs = code_keys(found)
+    assert ("eventCodeList", "\u00e9^^1.2") in pairs
+    code_ids = {pair: number for number, pair in enumerate(sorted(pairs))}
+    made = row(found, patient=7, code_ids=code_ids, body=b"packed")
+    assert made.keys() == set(registry_object.c.keys())
+    assert made["author_person"] == "\n^M\u00fcller\na b\n"
+    assert (made["version"], made["patient"], made["body"], made["on_demand"]) == (1, 7, b"packed", 0)
+    assert made["id"] == made["lid"] == uuid.UUID(found.id)
+    assert made["class_code"] == code_ids["classCode", found.class_code.key]
+
+
+def test_a_code_sent_twice_makes_one_row():
+    found = entry(event_code_list=coded(["a^^1.2", "a^^1.2"]), confidentiality_code=())
+    assert len(code_rows(found, patient=1, code_ids={("eventCodeList", "a^^1.2"): 5})) == 1
+
+
+def test_an_on_demand_entry_has_no_creation_time_to_compare():
+    """ITI TF-2 3.18.4.1.2.3.7.1: conditions on creationTime do not apply to it."""
+    found = entry(object_type=ON_DEMAND, creation_time="2004")
+    numbers = dict.fromkeys(code_keys(found), 1)
+    assert row(found, patient=1, code_ids=numbers, body=b"")["creation_time"] is None
+    assert (kind_of(found), model_of(1)) == (Kind.DOCUMENT_ENTRY, DocumentEntry)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from xds.content import v3
 from xds.content.formats import CONFIDENTIALITY, SEXES
 from xds.content.header import parse_header
-from xds.metadata.datatypes import XCN, XON, XTN, IntendedRecipient
+from xds.metadata.hl7 import XCN, XON, XTN, IntendedRecipient
 from xds.metadata.model import Author, Code
 from xds.metadata.vocabulary import AssociationType
 

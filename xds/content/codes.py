@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from xds.content import formats
 from xds.metadata.affinity import CodeType
-from xds.metadata.datatypes import CodedString
+from xds.metadata.hl7 import CodedString
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,15 +78,13 @@ class Codes:
         return found
 
     def class_of(self, types: Iterable[Code]) -> Code | None:
-        """Derive the classCode: by the settings' map, by the same code, or the IHE class where the domain has these."""
+        """Derive the classCode: by the settings' map, the IHE class where the domain has these, or the same code."""
         kind = CodeType.CLASS_CODE
         for code in types:
             if mapped := self.maps.get(kind, {}).get(code.key):
                 return mapped
-            if self.is_listed(kind, code):
-                return code
-            for each in (code, formats.GENERAL_TYPES.get(code.key)):
-                found = formats.CLASSES.get(each.key) if each else None
+            general = formats.GENERAL_TYPES.get(code.key, code)
+            for found in (formats.CLASSES.get(general.key), code):
                 if found and self.is_listed(kind, found):
                     return found
         return None
@@ -99,7 +97,8 @@ class Codes:
     def _with_scheme_of_domain(self, code: Code) -> Code:
         """Affinity domains put HL7's format codes under different OIDs, so the code alone is looked for."""
         listed = self.affinity.codes.get(CodeType.FORMAT_CODE, {}) if self.affinity else {}
-        return replace(code, scheme=next((scheme for known, scheme in listed if known == code.code), code.scheme))
+        schemes = [scheme for known, scheme in listed if known == code.code]
+        return code if code.scheme in schemes or not schemes else replace(code, scheme=schemes[0])
 
     def author(self, author: Author) -> Author:
         """Map the roles and specialties of an author."""

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xds.metadata.affinity import CodeType
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Carrier, Optionality
-from xds.metadata.datatypes import CX, DATATYPES, CodedString, shown
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.hl7 import CX, CodedString
 from xds.metadata.model import Author, Code, DocumentEntry, Identifier, LocalizedString
+from xds.metadata.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +26,24 @@ if TYPE_CHECKING:
 
 CodeMap = Mapping[str, Code]
 Facts = Mapping[str, Any]
+OF_ONE_DOCUMENT = frozenset(
+    {
+        "comments",
+        "creation_time",
+        "event_code_list",
+        "mime_type",
+        "patient_id",
+        "reference_id_list",
+        "service_start_time",
+        "service_stop_time",
+        "source_patient_id",
+        "source_patient_info",
+        "title",
+        "unique_id",
+        "uri",
+    }
+)
+"""Fields of which a default for every document makes no sense: options only."""
 LONG_NAME = 256  # ebRIM LongName: codes, schemes and displays
 
 
@@ -98,7 +118,8 @@ class Draft(NamedTuple):
 
 def how_to_give(row: Attribute) -> str:
     """Say which option and which key of the settings give an attribute; both are named like the model's field."""
-    return f"give --{row.field.replace('_', '-')}, or {row.field} in [defaults] of the settings"
+    option = f"give --{row.field.replace('_', '-')}"
+    return option if row.field in OF_ONE_DOCUMENT else f"{option}, or {row.field} in [defaults] of the settings"
 
 
 def settle(

@@ -8,7 +8,10 @@ from xds.content import formats
 from xds.content.codes import Codes
 from xds.content.draft import NOTHING, Defaults, Draft, Facts, Missing, settle
 from xds.metadata.affinity import CodeType
-from xds.metadata.datatypes import CX, DATATYPES, dtm_not_after, shown, to_utc
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.dtm import dtm_not_after, to_utc
+from xds.metadata.hl7 import CX
+from xds.metadata.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +30,8 @@ _PLACES = {
     "class_code": "code that implies a class of the affinity domain",
     "confidentiality_code": "confidentialityCode",
     "format_code": "templateId of a known format",
-    "healthcare_facility_type_code": "encompassingEncounter/location/healthCareFacility/code that the affinity domain lists",
-    "practice_setting_code": "encompassingEncounter/location/healthCareFacility/code that the affinity domain lists",
+    "healthcare_facility_type_code": "code of a healthCareFacility that the affinity domain lists",
+    "practice_setting_code": "code of a healthCareFacility that the affinity domain lists",
 }
 
 

@@ -42,18 +42,21 @@ class _HeaderTarget:
 
     def __init__(self) -> None:
         self.builder: Any = etree.TreeBuilder()  # the stubs give its methods no result
-        self.root: Element | None = None
+        self.roots: list[Element] = []
         self.path: list[str] = []
 
     def doctype(self, name: str, *_: object) -> None:
         raise ContentError(f"it has a DOCTYPE ({name}); a CDA document has none, and entities are not read")
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        el: Element = self.builder.start(tag, attributes)
-        if self.root is None:
-            if tag != DOCUMENT:
-                raise ContentError(f"its root element is {tag}; expected {DOCUMENT}")
-            self.root = el
+        if not self.roots and tag != DOCUMENT:
+            raise ContentError(f"its root element is {tag}; expected {DOCUMENT}")
+        try:
+            el: Element = self.builder.start(tag, attributes)
+        except ValueError as error:  # a name or namespace that the parser takes and a tree does not
+            raise ContentError(f"it is no well-formed XML: {error}") from None
+        if not self.roots:
+            self.roots.append(el)
             return
         self.path.append(tag.removeprefix(f"{{{V3}}}"))
         if tuple(self.path) in _BODIES:
@@ -68,16 +71,20 @@ class _HeaderTarget:
         self.builder.data(data)
 
     def close(self) -> None:
-        """Leave the tree as it is: `root` holds it."""
+        """Leave the tree as it is: `roots` holds it."""
 
 
 class _RootTarget:
-    """Notes the name of the root element."""
+    """Tells by the DOCTYPE or the start tag of the root, whichever comes first; no DTD is looked into."""
 
-    tag = ""
+    is_cda = False
+
+    def doctype(self, name: str, *_: object) -> None:
+        self.is_cda = name.rpartition(":")[2] == "ClinicalDocument"
+        raise _Enough
 
     def start(self, tag: str, _: Mapping[str, str]) -> None:
-        self.tag = tag
+        self.is_cda = tag == DOCUMENT
         raise _Enough
 
     def close(self) -> None:
@@ -85,13 +92,9 @@ class _RootTarget:
 
 
 def _parser(target: object) -> etree.XMLParser:
-    return etree.XMLParser(
-        target=target,  # type: ignore[arg-type]
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-    )
+    # resolve_entities stays at "internal": with False a target gets &#38; for each & of an attribute. There are none to
+    # resolve: both targets stop the parser at a DOCTYPE.
+    return etree.XMLParser(target=target, no_network=True, load_dtd=False, huge_tree=False)  # type: ignore[arg-type]
 
 
 def is_cda(head: bytes) -> bool:
@@ -102,7 +105,7 @@ def is_cda(head: bytes) -> bool:
     target = _RootTarget()
     with suppress(_Enough, etree.XMLSyntaxError):
         _parser(target).feed(head)
-    return target.tag == DOCUMENT
+    return target.is_cda
 
 
 def parse_header(source: BinaryIO | Path) -> Element:
@@ -131,9 +134,7 @@ def parse_header(source: BinaryIO | Path) -> Element:
         pass
     except etree.XMLSyntaxError as error:
         raise ContentError(f"it is no well-formed XML: {error.msg}") from None
-    if target.root is None:
-        raise ContentError("it is empty; expected a CDA document")
-    return target.root
+    return target.roots[0]
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from xds.content.draft import NOTHING, Defaults, Missing, check, displayed, how_
 from xds.content.files import oid_of
 from xds.content.header import ContentError
 from xds.metadata.attributes import find
-from xds.metadata.datatypes import dtm_now
+from xds.metadata.dtm import dtm_now
 from xds.metadata.model import Association, Identifier, Submission, SubmissionSet
 from xds.metadata.vocabulary import AssociationType
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xds.content.header import V3
-from xds.metadata.datatypes import CX, DATATYPES, INTERNET, XCN, XON, XTN, CodedString, escape
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.hl7 import CX, INTERNET, XCN, XON, XTN, CodedString, escape
 from xds.metadata.model import Code, LocalizedString
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from lxml.etree import _Element as Element
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")  # those that are no white space
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _is_oid = DATATYPES["OID"].matches
 
@@ -47,7 +48,7 @@ def is_null(el: Element) -> bool:
 
 def clean(text: str | None) -> str:
     """Take control characters out and make each run of white space one blank."""
-    return _CONTROL.sub("", " ".join((text or "").split()))
+    return " ".join(_CONTROL.sub("", text or "").split())
 
 
 def text_of(el: Element | None) -> str:

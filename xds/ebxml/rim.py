@@ -51,6 +51,9 @@ ASSOCIATION, OBJECT_REF = f"{{{RIM}}}Association", f"{{{RIM}}}ObjectRef"
 REGISTRY_OBJECT_LIST, VERSION_INFO = f"{{{RIM}}}RegistryObjectList", f"{{{RIM}}}VersionInfo"
 VALUE, LOCALIZED_STRING = f"{{{RIM}}}Value", f"{{{RIM}}}LocalizedString"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+SPACE = " \t\r\n"
+"""White space of XML around a value, which is not part of it; a no-break or ideographic space is."""
+_OBJECTS = frozenset({EXTRINSIC_OBJECT, REGISTRY_PACKAGE, ASSOCIATION})
 
 _BY_KEY: dict[type[PatientObject], dict[tuple[Carrier, str], Attribute]] = {
     kind: {(row.carrier, row.key): row for row in rows} for kind, rows in OF.items()
@@ -60,7 +63,7 @@ _STATUS = {str(status): status for status in AvailabilityStatus}
 
 def normal_id(value: str) -> str:
     """An id as we compare and store it: UUIDs in lower case, symbolic ids as sent (ITI TF-3 4.2.3.1.5)."""
-    value = value.strip()
+    value = value.strip(SPACE)
     return value.lower() if value[:9].lower() == "urn:uuid:" else value
 
 
@@ -135,19 +138,21 @@ def decode_list(elements: Element | tuple[()]) -> tuple[Submission, list[XDSErro
         The objects in the order found, and the faults of their shape.
     """
     report: list[XDSError] = []
-    nodes = _sibling_nodes(elements)
+    children = [element for element in elements if isinstance(element.tag, str)]  # not comments
+    siblings = _siblings(children)
     found: dict[type[RegistryObject], list[Any]] = {
         kind: [] for kind in (DocumentEntry, SubmissionSet, Folder, Association)
     }
-    for element in elements:
+    for element in children:
+        beside = siblings.pop(normal_id(element.get("id") or ""), []) if element.tag in _OBJECTS else []
         if element.tag == EXTRINSIC_OBJECT:
-            found[DocumentEntry].append(_decode_entry(element, report))
+            found[DocumentEntry].append(_decode_entry(element, beside, report))
         elif element.tag == REGISTRY_PACKAGE:
-            package = _decode_package(element, nodes, report)
+            package = _decode_package(element, beside, report)
             if package is not None:
                 found[type(package)].append(package)
         elif element.tag == ASSOCIATION:
-            found[Association].append(_decode_association(element, report))
+            found[Association].append(_decode_association(element, beside, report))
         elif element.tag not in (CLASSIFICATION, OBJECT_REF):
             report.append(
                 XDSError(
@@ -156,6 +161,7 @@ def decode_list(elements: Element | tuple[()]) -> tuple[Submission, list[XDSErro
                     element.get("id"),
                 ),
             )
+    report.extend(_unresolved(node) for nodes in siblings.values() for node in nodes)
     submission = Submission(
         submission_sets=tuple(found[SubmissionSet]),
         entries=tuple(found[DocumentEntry]),
@@ -165,29 +171,32 @@ def decode_list(elements: Element | tuple[()]) -> tuple[Submission, list[XDSErro
     return submission, report
 
 
-def _sibling_nodes(elements: Element | tuple[()]) -> dict[str, list[Element]]:
-    """Node classifications that stand beside their RegistryPackage, by the package's id."""
-    nodes: dict[str, list[Element]] = {}
+def _siblings(elements: list[Element]) -> dict[str, list[Element]]:
+    """Classifications that stand beside the object they classify, by its id."""
+    found: dict[str, list[Element]] = {}
     for element in elements:
         if element.tag == CLASSIFICATION:
-            nodes.setdefault(normal_id(element.get("classifiedObject") or ""), []).append(element)
-    return nodes
+            found.setdefault(normal_id(element.get("classifiedObject") or ""), []).append(element)
+    return found
 
 
-def _decode_entry(element: Element, report: list[XDSError]) -> DocumentEntry:
+def _unresolved(classification: Element) -> XDSError:
+    id_, parent = classification.get("id"), classification.get("classifiedObject")
+    problem = f"Classification {id_}: classifiedObject {parent!r} is no object of the message"
+    return XDSError(ErrorCode.UnresolvedReferenceException, problem, id_)
+
+
+def _decode_entry(element: Element, siblings: list[Element], report: list[XDSError]) -> DocumentEntry:
     obj = _Object(element, DocumentEntry, report)
     get = element.get
     obj.fields["object_type"] = normal_id(get("objectType") or "")
-    obj.fields["mime_type"] = (get("mimeType") or "").strip() or None
+    obj.fields["mime_type"] = (get("mimeType") or "").strip(SPACE) or None
     obj.fields["is_opaque"] = get("isOpaque")
-    _decode_children(obj, DocumentEntry, ())
+    _decode_children(obj, DocumentEntry, siblings)
     return obj.build()  # type: ignore[no-any-return]
 
 
-def _decode_package(
-    element: Element, nodes: dict[str, list[Element]], report: list[XDSError]
-) -> SubmissionSet | Folder | None:
-    siblings = nodes.get(normal_id(element.get("id") or ""), [])
+def _decode_package(element: Element, siblings: list[Element], report: list[XDSError]) -> SubmissionSet | Folder | None:
     kinds = {
         normal_id(node.get("classificationNode") or "")
         for node in itertools.chain(element.iterchildren(CLASSIFICATION), siblings)
@@ -209,13 +218,13 @@ def _decode_package(
     return obj.build()  # type: ignore[no-any-return]
 
 
-def _decode_association(element: Element, report: list[XDSError]) -> Association:
+def _decode_association(element: Element, siblings: list[Element], report: list[XDSError]) -> Association:
     obj = _Object(element, Association, report)
     get = element.get
-    obj.fields["type"] = (get("associationType") or "").strip()
+    obj.fields["type"] = (get("associationType") or "").strip(SPACE)
     obj.fields["source"] = normal_id(get("sourceObject") or "")
     obj.fields["target"] = normal_id(get("targetObject") or "")
-    for child in element.iterchildren():
+    for child in itertools.chain(element.iterchildren(), siblings):
         match child.tag:
             case t if t == SLOT:
                 _association_slot(obj, child)
@@ -225,6 +234,8 @@ def _decode_association(element: Element, report: list[XDSError]) -> Association
                 _text(obj, child)
             case t if t == VERSION_INFO:
                 obj.fields["version"] = child.get("versionName")
+            case t if t == EXTERNAL_IDENTIFIER:
+                obj.wrong(f"an association has no ExternalIdentifier, found {child.get('identificationScheme')!r}")
     return obj.build()  # type: ignore[no-any-return]
 
 
@@ -235,7 +246,7 @@ def _association_slot(obj: _Object, element: Element) -> None:
     if slot.name != "SubmissionSetStatus":
         obj.unknown_slot(slot)
     elif len(slot.values) == 1:
-        obj.fields["submission_set_status"] = slot.values[0].strip()
+        obj.fields["submission_set_status"] = slot.values[0].strip(SPACE)
     else:
         obj.wrong(f"the slot SubmissionSetStatus has {len(slot.values)} values instead of one")
 
@@ -248,7 +259,7 @@ def _association_documentation(obj: _Object, element: Element) -> None:
         obj.fields["documentation"] = _code(obj, "association documentation", element)
 
 
-def _decode_children(obj: _Object, kind: type[PatientObject], siblings: list[Element] | tuple[()]) -> None:
+def _decode_children(obj: _Object, kind: type[PatientObject], siblings: list[Element]) -> None:
     rows = _BY_KEY[kind]
     for child in obj.element.iterchildren():
         decode = _CHILDREN.get(child.tag)
@@ -266,7 +277,7 @@ def _decode_slot(obj: _Object, element: Element, rows: dict[tuple[Carrier, str],
     if row is None:
         obj.unknown_slot(slot)
         return
-    values = tuple(value.strip() for value in slot.values)
+    values = tuple(value.strip(SPACE) for value in slot.values)
     if row.many:
         obj.fields[row.field] = values
     elif len(values) > 1:
@@ -324,7 +335,7 @@ def _decode_identifier(obj: _Object, element: Element, rows: dict[tuple[Carrier,
         )
     if obj.once(row.name):
         part = normal_id(element.get("id") or "") or None
-        obj.fields[row.field] = Identifier((element.get("value") or "").strip(), part)
+        obj.fields[row.field] = Identifier((element.get("value") or "").strip(SPACE), part)
 
 
 def _decode_text(obj: _Object, element: Element, _rows: dict[tuple[Carrier, str], Attribute]) -> None:
@@ -347,12 +358,14 @@ _CHILDREN: dict[str, Callable[[_Object, Element, dict[tuple[Carrier, str], Attri
 
 def _slot(element: Element) -> Slot:
     values = tuple(value.text or "" for value in element.iter(VALUE))
-    return Slot((element.get("name") or "").strip(), values, element.get("slotType"))
+    return Slot((element.get("name") or "").strip(SPACE), values, element.get("slotType"))
 
 
 def _text(obj: _Object, element: Element) -> None:
     """Name is the title, Description the comments; at most one LocalizedString each."""
     name = "title" if element.tag == NAME else "comments"
+    if not obj.once(name):
+        return
     strings = element.findall(LOCALIZED_STRING)
     if len(strings) > 1:
         obj.wrong(f"{name} has {len(strings)} LocalizedStrings instead of one")
@@ -370,19 +383,19 @@ def _first_string(element: Element, tag: str) -> LocalizedString | None:
 
 
 def _code(obj: _Object, name: str, element: Element) -> Code:
-    value, scheme = (element.get("nodeRepresentation") or "").strip(), ""
+    value, scheme = (element.get("nodeRepresentation") or "").strip(SPACE), ""
     for slot in map(_slot, element.iterchildren(SLOT)):
         if slot.name != "codingScheme":
             obj.wrong(f"{name}: the slot {slot.name!r} is not defined for a coded attribute")
         elif scheme or len(slot.values) != 1:
             obj.wrong(f"{name}: the slot codingScheme must stand once with one value, found {len(slot.values)}")
         else:
-            scheme = slot.values[0].strip()
+            scheme = slot.values[0].strip(SPACE)
     display = _first_string(element, NAME)
     for found, what in ((value, "nodeRepresentation (the code)"), (scheme, "the slot codingScheme")):
         if not found:
             obj.wrong(f"{name}: {what} is missing or empty")
-    if display is None or not display.value.strip():
+    if display is None or not display.value.strip(SPACE):
         obj.wrong(f"{name}: the code {value!r} has no Name (its display name)")
     return Code(value, scheme, display, normal_id(element.get("id") or "") or None)
 
@@ -392,7 +405,7 @@ def _author(obj: _Object, name: str, element: Element) -> Author:
     extra: list[Slot] = []
     for slot in map(_slot, element.iterchildren(SLOT)):
         known = AUTHOR_SLOTS.get(slot.name)
-        values = tuple(value.strip() for value in slot.values)
+        values = tuple(value.strip(SPACE) for value in slot.values)
         if known is None:
             if not slot.name.startswith("urn:") or slot.name.startswith("urn:ihe:"):
                 obj.wrong(f"{name}: the slot {slot.name!r} is not defined for an author")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from xds.ebxml.rim import EXTRINSIC_OBJECT, REGISTRY_OBJECT_LIST, SLOT, VALUE
+from xds.ebxml.rim import EXTRINSIC_OBJECT, REGISTRY_OBJECT_LIST, SLOT, SPACE, VALUE, normal_id
 from xds.ebxml.rs import REGISTRY_RESPONSE, SUBMIT_OBJECTS_REQUEST, decode_errors, decode_response, encode_errors
 from xds.ebxml.xml import Element, quoted, text
 from xds.errors import SoapFault, Status, XDSError
@@ -46,7 +46,7 @@ def decode_provide(element: Element) -> Provided:
     if submit is None:
         raise SoapFault("Sender", "the ProvideAndRegisterDocumentSetRequest holds no lcm:SubmitObjectsRequest")
     documents = tuple(
-        ((document.get("id") or "").strip(), content_id(document)) for document in element.iterchildren(DOCUMENT)
+        (normal_id(document.get("id") or ""), content_id(document)) for document in element.iterchildren(DOCUMENT)
     )
     return Provided(SubmitObjectsRequest(submit), documents)
 
@@ -54,7 +54,7 @@ def decode_provide(element: Element) -> Provided:
 def content_id(element: Element) -> str | None:
     """The Content-ID an element's xop:Include refers to, percent-decoded (XOP 1.0, 2.1; RFC 2392)."""
     include = element.find(INCLUDE)
-    href = "" if include is None else (include.get("href") or "").strip()
+    href = "" if include is None else (include.get("href") or "").strip(SPACE)
     return unquote(href[4:]) if href[:4].lower() == "cid:" else None
 
 
@@ -94,9 +94,9 @@ def provided_entries(request: SubmitObjectsRequest) -> Iterator[ProvidedEntry]:
     for element in request.element.iterfind(f"{REGISTRY_OBJECT_LIST}/{EXTRINSIC_OBJECT}"):
         yield ProvidedEntry(
             element,
-            (element.get("id") or "").strip(),
+            normal_id(element.get("id") or ""),
             _unique_id(element),
-            (element.get("mimeType") or "").strip() or None,
+            (element.get("mimeType") or "").strip(SPACE) or None,
             _slot_value(element, "hash"),
             _slot_value(element, "size"),
         )
@@ -104,21 +104,21 @@ def provided_entries(request: SubmitObjectsRequest) -> Iterator[ProvidedEntry]:
 
 def _unique_id(element: Element) -> str | None:
     for identifier in element.iterchildren(f"{{{RIM}}}ExternalIdentifier"):
-        if (identifier.get("identificationScheme") or "").strip().lower() == _UNIQUE_ID_SCHEME:
-            return (identifier.get("value") or "").strip() or None
+        if (identifier.get("identificationScheme") or "").strip(SPACE).lower() == _UNIQUE_ID_SCHEME:
+            return (identifier.get("value") or "").strip(SPACE) or None
     return None
 
 
 def _slot_value(element: Element, name: str) -> str | None:
     for slot in element.iterchildren(SLOT):
-        if slot.get("name") == name:
-            return ((slot.findtext(f".//{VALUE}")) or "").strip() or None
+        if (slot.get("name") or "").strip(SPACE) == name:
+            return ((slot.findtext(f".//{VALUE}")) or "").strip(SPACE) or None
     return None
 
 
 def set_slot(element: Element, name: str, value: str) -> None:
     """Give an ExtrinsicObject's slot one value in place of what it had; slots go first, as `rim.xsd` wants."""
-    for old in [slot for slot in element.iterchildren(SLOT) if slot.get("name") == name]:
+    for old in [slot for slot in element.iterchildren(SLOT) if (slot.get("name") or "").strip(SPACE) == name]:
         element.remove(old)
     slot = element.makeelement(SLOT, {"name": name})
     values = slot.makeelement(f"{{{RIM}}}ValueList")
@@ -146,7 +146,7 @@ def decode_retrieve(element: Element) -> tuple[DocumentRequest, ...]:
 
 def _child(element: Element, name: str) -> str | None:
     found = element.findtext(f"{{{XDSB}}}{name}")
-    return None if found is None else found.strip()
+    return None if found is None else found.strip(SPACE)
 
 
 def encode_retrieve(requests: Sequence[DocumentRequest]) -> bytes:

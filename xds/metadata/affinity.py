@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, NoReturn
 from xml.parsers import expat
 
 from xds.metadata import attributes
-from xds.metadata.datatypes import DATATYPES, nfc, shown
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.text import nfc, shown
 from xds.metadata.vocabulary import ASSOCIATION_DOCUMENTATION_SCHEME
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from typing import Any
 
 from xds.errors import Code, XDSError
 from xds.messages import ReturnType
-from xds.metadata.datatypes import nfc
 from xds.metadata.model import (
     Association,
     Author,
@@ -25,6 +24,7 @@ from xds.metadata.model import (
 )
 from xds.metadata.model import Code as CodedValue
 from xds.metadata.rules import patient_key, patient_of
+from xds.metadata.text import nfc
 from xds.metadata.vocabulary import ON_DEMAND
 from xds.queries.parse import Criterion, Group, Query
 from xds.queries.table import Answer, Compare

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from xds.errors import Code, Refused, XDSError
 from xds.messages import AdhocQuery, ReturnType
-from xds.metadata.datatypes import DATATYPES, LONG_NAME, nfc, shown
+from xds.metadata.datatypes import DATATYPES, LONG_NAME
 from xds.metadata.model import RegistryObject
 from xds.metadata.rules import patient_key
+from xds.metadata.text import nfc, shown
 from xds.metadata.vocabulary import AvailabilityStatus
 from xds.queries.table import BY_ID, Compare, Need, Parameter, StoredQuery
 from xds.transactions import ITI_18

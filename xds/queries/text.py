@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from xds.metadata.datatypes import nfc
+from xds.metadata.text import nfc
 
 _METACHARACTERS = frozenset(".^$*+?()[]{}|\\")
 _WILDCARD_RUN = re.compile("%+")

@@ -1,7 +1,7 @@
-"""What an actor is handed for each transaction's body, and how its answer becomes one: a row each (the server's half of the codec).
+"""What an actor is handed for each transaction's body, and how its answer becomes one: a row each.
 
-`xds.transactions` says which messages a transaction has; these rows say how they are read and written. The client's half is
-`xds.client`.
+`xds.transactions` says which messages a transaction has; these rows say how a server reads and writes them. The
+client's half is `xds.client`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _pair(
 
     Parts nobody refers to are passed over. Whoever is left without a part is in `broken` in the end.
     """
-    wanted: dict[str, str] = {}
+    wanted: dict[str | None, str] = {}
     for id_, cid in documents:
         if cid is None:
             broken[id_] = "its xop:Include does not refer to a part of the message by a cid: URL"
@@ -76,11 +76,11 @@ def _pair(
         else:
             wanted[cid] = id_
     for part in message.parts:
-        id_ = wanted.pop(part.content_id or "", None)
-        if id_ is not None:
-            yield SubmittedDocument(id_, _Octets(id_, part, broken))
+        found = wanted.pop(part.content_id, None)
+        if found is not None:
+            yield SubmittedDocument(found, _Octets(found, part, broken))
     for cid, id_ in wanted.items():
-        broken[id_] = message.broken.get(cid) or f"the message has no part with the Content-ID {shown(cid)}"
+        broken[id_] = message.broken.get(cid or "") or f"the message has no part with the Content-ID {shown(cid or '')}"
 
 
 class _Octets:

@@ -1,7 +1,8 @@
 """Who sent a request: the certificate of the TLS peer, or the one a trusted proxy passes on (ITI-19; RFC 9440).
 
-A header is believed only from a peer that is configured as the TLS-terminating proxy. From anyone else it is refused, not passed
-over: it is an attempt to be somebody else, or a proxy that was forgotten in the settings and whose callers would all be taken for it.
+A header is believed only from a peer that is configured as the TLS-terminating proxy. From anyone else it is refused,
+not passed over: it is an attempt to be somebody else, or a proxy that was forgotten in the settings and whose callers
+would all be taken for it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ class TrustedProxy:
     """A proxy that terminates TLS for this server and passes the client's certificate in a header.
 
     Attributes:
-        header: name of the header, such as `X-Client-Cert`; forms as in `PeerCertificate.from_header`. The proxy must set it or
-            remove it on every request.
-        addresses: where the proxy connects from: addresses, networks (`10.0.0.0/28`) or `unix`. Empty: any, if fingerprints are given.
-        fingerprints: SHA-256 of the proxy's own certificate in hex, if it speaks TLS to this server. Empty: not asked for.
+        header: name of the header, such as `X-Client-Cert`; forms as in `PeerCertificate.from_header`. The proxy must
+            set it or remove it on every request.
+        addresses: where the proxy connects from: addresses, networks (`10.0.0.0/28`) or `unix`. Empty: any, if there
+            are fingerprints.
+        fingerprints: SHA-256 of the proxy's own certificate in hex, if it speaks TLS to this server. Empty: not asked
+            for.
     """
 
     header: str

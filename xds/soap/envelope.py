@@ -1,12 +1,14 @@
-"""SOAP 1.2 envelopes with WS-Addressing 1.0, read and written (SOAP 1.2 Part 1; WS-Addressing 1.0 Core and SOAP Binding; ITI TF-2 V.3).
+"""SOAP 1.2 envelopes with WS-Addressing 1.0 (SOAP 1.2 Part 1; WS-Addressing SOAP Binding; ITI TF-2 V.3).
 
 Envelopes are written as octets: a prefix, the body as it is, a suffix. Decisions where the standards leave room:
 
-- wsa:MessageID may be absent or blank: there is then nothing to relate the answer to. wsa:Action need not carry mustUnderstand.
+- wsa:MessageID may be absent or blank: there is then nothing to relate the answer to. wsa:Action need not carry
+  mustUnderstand.
 - White space around wsa:Action is passed over (it is an xs:anyURI), wsa:MessageID is given back exactly as it came.
 - Only headers for the ultimate receiver or the next node are looked at (SOAP 1.2 Part 1, 2.2).
-- An action that HTTP names must agree with wsa:Action: who filters by the one must not be deceived about the other. The fault is
-  ActionMismatch (WS-Addressing SOAP Binding 6.4.1.7) for SOAP 1.2's action parameter as for SOAP 1.1's SOAPAction; empty passes.
+- An action that HTTP names must agree with wsa:Action: who filters by the one must not be deceived about the other.
+  The fault is ActionMismatch (WS-Addressing SOAP Binding 6.4.1.7), which the standard has for SOAP 1.1's SOAPAction,
+  for SOAP 1.2's action parameter too; empty passes.
 - A SOAP 1.1 message is told so in SOAP 1.1 (SOAP 1.2 Part 1, Appendix A), everything else in SOAP 1.2.
 """
 
@@ -42,7 +44,14 @@ _OTHER_ADDRESSING = (
     "http://schemas.xmlsoap.org/ws/2004/03/addressing",
     "http://schemas.xmlsoap.org/ws/2003/03/addressing",
 )
+_UPGRADE = (
+    f'<upg:Upgrade xmlns:upg="{SOAP}"><upg:SupportedEnvelope qname="ns:Envelope" xmlns:ns="{SOAP}"/></upg:Upgrade>'
+)
 _SERVER_STATUS = 500  # of VersionMismatch and MustUnderstand too (SOAP 1.2 Part 2, table 20)
+
+
+Headers = dict[str, list[Element]]
+"""Header blocks by qualified name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,37 +166,42 @@ def read_request(data: bytes, understood: frozenset[str] = UNDERSTOOD) -> Envelo
     """
     header, body = _open(parse(data))
     blocks = [block for block in header if _is_for_us(block)] if header is not None else []
+    headers = _by_name(blocks)
     try:
         _check_understood(blocks, understood)
-        return _addressed(blocks, header, body)
+        _check_addressing(headers)
+        return _addressed(headers, header, _only_child(body))
     except EnvelopeFault as fault:
-        fault.relates_to = _message_id(blocks)
+        fault.relates_to = _message_id(headers)
         raise
 
 
-def read_answer(data: bytes, request_id: str) -> Envelope:
+def read_answer(data: bytes, request_id: str) -> Envelope | SoapFault:
     """Read an answer; WS-Addressing's headers may be missing, but not contradict.
 
     Args:
         data: the envelope's XML.
         request_id: wsa:MessageID of the request.
 
+    Returns:
+        The message, or the fault the peer answered with.
+
     Raises:
-        SoapFault: the peer answered with a fault; or, with code Receiver, it is no SOAP message or the answer to another one.
+        SoapFault: it is no SOAP message, or the answer to another one.
     """
     root = parse(data)
     if root.tag == f"{{{SOAP_1_1}}}Envelope":
-        raise _soap_1_1_fault(root)
+        return _decode_in_soap_1_1(root)
     header, body = _open(root)
     content = _only_child(body)
     if content.tag == FAULT:
-        raise decode_fault(content)
-    blocks = [] if header is None else list(header)
-    relates_to = _text(blocks, RELATES_TO)
+        return decode_fault(content)
+    headers = _by_name([] if header is None else header)
+    relates_to = _text(headers, RELATES_TO)
     if relates_to is not None and relates_to.strip() != request_id:
-        raise SoapFault("Receiver", f"the answer relates to message {shown(relates_to)}, expected {shown(request_id)}")
-    action = (_text(blocks, ACTION) or "").strip()
-    return Envelope(action, _message_id(blocks), None, None, relates_to, content, header)
+        raise SoapFault("Receiver", f"it relates to message {shown(relates_to)}, expected {shown(request_id)}")
+    action = (_text(headers, ACTION) or "").strip()
+    return Envelope(action, _message_id(headers), None, None, relates_to, content, header)
 
 
 def check_http_action(envelope: Envelope, named: Iterable[tuple[str, str | None]]) -> None:
@@ -226,7 +240,7 @@ def _version_mismatch(root: Element) -> EnvelopeFault:
     return EnvelopeFault(
         "VersionMismatch",
         f"the message is {found}; expected a SOAP 1.2 Envelope of namespace {SOAP}",
-        blocks=f'<upg:Upgrade xmlns:upg="{SOAP}"><upg:SupportedEnvelope qname="ns:Envelope" xmlns:ns="{SOAP}"/></upg:Upgrade>',
+        blocks=_UPGRADE,
         status=_SERVER_STATUS,
         in_soap_1_1=is_1_1,
     )
@@ -274,63 +288,73 @@ def _namespace_hint(blocks: Iterable[Element]) -> str:
     return f": {found} is another version of WS-Addressing, expected {WSA}" if found else ""
 
 
-def _addressed(blocks: list[Element], header: Element | None, body: Element) -> Envelope:
-    """Read the addressing headers (WS-Addressing SOAP Binding 3)."""
+def _check_addressing(headers: Headers) -> None:
+    """Judge the addressing headers (WS-Addressing SOAP Binding 3.2, 6.4)."""
     for name in _AT_MOST_ONCE:
-        count = sum(block.tag == name for block in blocks)
+        count = len(headers.get(name, ()))
         if count > 1:
             reason = f"wsa:{_local(name)} stands {count} times in the header, expected at most once"
             raise invalid_header(name, reason, "InvalidCardinality")
-    action = _text(blocks, ACTION)
+    action = _text(headers, ACTION)
     if action is None:
-        hint = _namespace_hint(blocks)
+        hint = _namespace_hint(block for blocks in headers.values() for block in blocks)
         raise header_required(ACTION, f"the header wsa:Action is missing{hint}")
     if not action.strip():
         raise invalid_header(ACTION, "wsa:Action is empty, expected the action of a transaction")
-    for name in (REPLY_TO, FAULT_TO):
-        _check_anonymous(blocks, name)
+    _check_anonymous(headers, REPLY_TO)
+    _check_anonymous(headers, FAULT_TO)
+
+
+def _check_anonymous(headers: Headers, name: str) -> None:
+    """Only synchronous answers are offered (ITI TF-2 V.3; WS-Addressing SOAP Binding 5.1)."""
+    address = _address(headers, name)
+    if address is None or address == WSA_ANONYMOUS:
+        return
+    if not address:
+        raise invalid_header(name, f"wsa:{_local(name)} has no wsa:Address", "MissingAddressInEPR")
+    found = f"wsa:{_local(name)} is {shown(address)}"
+    reason = f"{found}; answers are given on the same connection, expected {WSA_ANONYMOUS}"
+    raise invalid_header(name, reason, "OnlyAnonymousAddressSupported")
+
+
+def _addressed(headers: Headers, header: Element | None, body: Element) -> Envelope:
     return Envelope(
-        action.strip(),
-        _message_id(blocks),
-        _text(blocks, TO),
-        _address(blocks, REPLY_TO),
-        _text(blocks, RELATES_TO),
-        _only_child(body),
+        (_text(headers, ACTION) or "").strip(),
+        _message_id(headers),
+        _text(headers, TO),
+        _address(headers, REPLY_TO),
+        _text(headers, RELATES_TO),
+        body,
         header,
     )
 
 
-def _check_anonymous(blocks: list[Element], name: str) -> None:
-    """Only synchronous answers are offered (ITI TF-2 V.3; WS-Addressing SOAP Binding 5.1)."""
-    if all(block.tag != name for block in blocks):
-        return
-    address = _address(blocks, name)
-    if not address:
-        raise invalid_header(name, f"wsa:{_local(name)} has no wsa:Address", "MissingAddressInEPR")
-    if address != WSA_ANONYMOUS:
-        reason = f"wsa:{_local(name)} is {shown(address)}; answers are given on the same connection, expected {WSA_ANONYMOUS}"
-        raise invalid_header(name, reason, "OnlyAnonymousAddressSupported")
-
-
-def _address(blocks: list[Element], name: str) -> str | None:
+def _by_name(blocks: Iterable[Element]) -> Headers:
+    headers: Headers = {}
     for block in blocks:
-        if block.tag == name:
-            return (block.findtext(f"{{{WSA}}}Address") or "").strip()
-    return None
+        headers.setdefault(_name(block), []).append(block)
+    return headers
 
 
-def _text(blocks: Iterable[Element], name: str) -> str | None:
-    return next((block.text or "" for block in blocks if block.tag == name), None)
+def _address(headers: Headers, name: str) -> str | None:
+    """The address of an endpoint reference: None without one, empty if there is no address in it."""
+    block = headers.get(name)
+    return None if block is None else (block[0].findtext(f"{{{WSA}}}Address") or "").strip()
 
 
-def _message_id(blocks: Iterable[Element]) -> str | None:
-    value = _text(blocks, MESSAGE_ID)
+def _text(headers: Headers, name: str) -> str | None:
+    block = headers.get(name)
+    return None if block is None else block[0].text or ""
+
+
+def _message_id(headers: Headers) -> str | None:
+    value = _text(headers, MESSAGE_ID)
     return value if value and value.strip() else None
 
 
 def _only_child(body: Element) -> Element:
     if len(body) != 1:
-        found = ", ".join(shown(_name(child)) for child in body[:5]) or "nothing"
+        found = ", ".join(shown(_name(child)) for child in list(body)[:5]) or "nothing"
         raise EnvelopeFault("Sender", f"the SOAP Body holds {len(body)} elements ({found}), expected one")
     return body[0]
 
@@ -427,7 +451,7 @@ def decode_fault(element: Element) -> SoapFault:
         _local(values[0]) if values else "Receiver",
         next(filter(None, reasons), "no reason was given"),
         subcode=values[1] if len(values) > 1 else None,
-        detail=None if detail is None else " ".join("".join(detail.itertext()).split())[:500] or None,
+        detail=None if detail is None else " ".join("".join(map(str, detail.itertext())).split())[:500] or None,
     )
 
 
@@ -442,7 +466,7 @@ def _values(code: Element | None) -> Iterator[str]:
         code = code.find(f"{{{SOAP}}}Subcode")
 
 
-def _soap_1_1_fault(root: Element) -> SoapFault:
+def _decode_in_soap_1_1(root: Element) -> SoapFault:
     """Make out what a peer said in SOAP 1.1."""
     code = (root.findtext(".//faultcode") or "Server").rpartition(":")[2].partition(".")[0]
     reason = (root.findtext(".//faultstring") or "").strip() or "no reason was given"

@@ -79,13 +79,24 @@ class Page:
         status: HTTP status line without the version.
         media_type: value for Content-Type.
         body: content.
-        headers: further header fields.
+        further: further header fields.
     """
 
     status: str
     media_type: str
     body: bytes
-    headers: tuple[tuple[str, str], ...] = ()
+    further: tuple[tuple[str, str], ...] = ()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """All header fields."""
+        return [
+            ("Content-Type", self.media_type),
+            ("Content-Length", str(len(self.body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+            *self.further,
+        ]
 
 
 def plain(status: str, words: str, *headers: tuple[str, str]) -> Page:
@@ -214,7 +225,8 @@ def sheet_html(sheet: ConnectionSheet) -> str:
     )
     version = f"<p>Version {escape(sheet.version)}</p>" if sheet.version else ""
     return (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head>"
         f"<body><h1>{title}</h1>{version}"
         "<p>Connections need TLS 1.2 or 1.3 with a client certificate this server trusts. "
         f'For machines: <a href="/?format=json">JSON</a>.</p>{"".join(sections)}</body></html>'

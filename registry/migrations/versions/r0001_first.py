@@ -104,12 +104,8 @@ def _create_registry_object() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_registry_object"),
     )
     op.create_index("ix_registry_object_patient_kind", "registry_object", ["patient", "kind"])
-    association = sa.text("kind = 4")
-    for end in ("source", "target"):
-        op.create_index(
-            f"ix_registry_object_{end}",
-            "registry_object",
-            [end],
-            postgresql_where=association,
-            sqlite_where=association,
-        )
+    for kind, columns in ((1, ("class_code", "healthcare_facility_type_code")), (4, ("source", "target"))):
+        where = sa.text(f"kind = {kind}")
+        for column in columns:
+            name = f"ix_registry_object_{column}"
+            op.create_index(name, "registry_object", [column], postgresql_where=where, sqlite_where=where)

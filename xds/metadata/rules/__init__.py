@@ -10,37 +10,51 @@ from __future__ import annotations
 from xds.errors import XDSError
 from xds.metadata.rules.message import (
     Facts,
+    Finding,
     Identified,
     Message,
     Registered,
     Rule,
+    citation,
     is_uuid,
     parts,
     patient_key,
     patient_of,
 )
-from xds.metadata.rules.registered import REGISTERED
+from xds.metadata.rules.registered import REGISTERED, TOGETHER
 from xds.metadata.rules.structure import STRUCTURE
 from xds.metadata.rules.values import VALUES
 
 __all__ = [
     "CONTENT",
+    "CONTENT_ALONE",
     "STRUCTURE",
     "Facts",
+    "Finding",
     "Identified",
     "Message",
     "Registered",
     "check",
+    "citation",
+    "find",
     "is_uuid",
     "parts",
     "patient_key",
     "patient_of",
 ]
 
-CONTENT: tuple[Rule, ...] = (*VALUES, *REGISTERED)
+CONTENT_ALONE: tuple[Rule, ...] = (*VALUES, *TOGETHER)
+"""What can be said of a message without a registry, once its structure is right."""
+
+CONTENT: tuple[Rule, ...] = (*CONTENT_ALONE, *REGISTERED)
 """Everything that is reported together once the structure is right."""
+
+
+def find(rules: tuple[Rule, ...], message: Message, facts: Facts) -> list[Finding]:
+    """Apply one phase's rules and collect every fault, with the section of the standard it breaks."""
+    return [Finding(error, citation(rule)) for rule in rules for error in rule(message, facts)]
 
 
 def check(rules: tuple[Rule, ...], message: Message, facts: Facts) -> list[XDSError]:
     """Apply one phase's rules and collect every fault."""
-    return [error for rule in rules for error in rule(message, facts)]
+    return [finding.error for finding in find(rules, message, facts)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,7 +10,7 @@ from functools import lru_cache
 from xds.errors import Code, XDSError
 from xds.metadata.affinity import AffinityDomain
 from xds.metadata.attributes import OF, Carrier
-from xds.metadata.datatypes import CX
+from xds.metadata.hl7 import CX
 from xds.metadata.model import Association, Author, Folder, Identifier, PatientObject, RegistryObject, Submission
 from xds.metadata.model import Code as CodedValue
 from xds.metadata.vocabulary import AvailabilityStatus
@@ -41,6 +42,11 @@ class Identified:
     kind: type[RegistryObject]
     hash: str | None = None
     size: int | None = None
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Tell a DocumentEntry without octets."""
+        return self.hash is None
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,30 @@ class Message:
 
 
 Rule = Callable[[Message, Facts], Iterator[XDSError]]
-"""A rule: one fault at a time, in words, with its code and place."""
+"""A rule: one fault at a time, in words, with its code and place. Its docstring cites the standard, see `citation`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault, and where the standard says that it is one.
+
+    Attributes:
+        error: code, words, place.
+        section: as in `ITI TF-3 4.2.3.1.5`.
+    """
+
+    error: XDSError
+    section: str
+
+
+@lru_cache(maxsize=256)
+def citation(rule: Callable[..., object]) -> str:
+    """The section a rule's docstring cites: written once, for who reads the rule and for who breaks it."""
+    found = _CITATION.search(rule.__doc__ or "")
+    return re.sub(r"(?<!ITI )\bTF-", "ITI TF-", found[1]) if found else ""
+
+
+_CITATION = re.compile(r"\(([^()]*(?:TF-|SOAP |ebRS |Metadata Update )[^()]*)\)")
 
 
 def is_uuid(id_: str) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from xds.errors import Code, XDSError
-from xds.metadata.datatypes import CX
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.hl7 import CX
 from xds.metadata.model import Association, DocumentEntry, Folder, PatientObject, RegistryObject, SubmissionSet
 from xds.metadata.rules.message import (
     Facts,
@@ -18,7 +19,14 @@ from xds.metadata.rules.message import (
     metadata_error,
     patient_of,
 )
-from xds.metadata.vocabulary import RELATIONSHIPS, REPLACEMENTS, STABLE, AssociationType, AvailabilityStatus
+from xds.metadata.vocabulary import (
+    ON_DEMAND,
+    RELATIONSHIPS,
+    REPLACEMENTS,
+    STABLE,
+    AssociationType,
+    AvailabilityStatus,
+)
 
 
 def unique_ids_differ(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -45,7 +53,7 @@ def unique_ids_are_new(message: Message, facts: Facts) -> Iterator[XDSError]:
     """A uniqueId names one object; only a document may come again, with the same octets (TF-2 3.42.4.1.3.3)."""
     for value, objects in _by_unique_id(message).items():
         for obj in objects:
-            for bearer in facts.identified.get(value, ()):
+            for bearer in dict.fromkeys(facts.identified.get(value, ())):
                 if isinstance(obj, DocumentEntry) and bearer.kind is DocumentEntry:
                     yield from _same_octets(obj, value, bearer)
                 else:
@@ -58,20 +66,24 @@ def unique_ids_are_new(message: Message, facts: Facts) -> Iterator[XDSError]:
 
 
 def _same_octets(entry: DocumentEntry, value: str, bearer: Identified) -> Iterator[XDSError]:
+    on_demand = entry.object_type == ON_DEMAND
+    if bearer.is_on_demand != on_demand:
+        own, other = ("On-Demand", "Stable") if on_demand else ("Stable", "On-Demand")
+        yield metadata_error(entry, f"the uniqueId {value} of this {own} entry is already that of a {other} one")
+        return
     if entry.hash and bearer.hash is not None and entry.hash.lower() != bearer.hash:
         yield XDSError(
             Code.XDSNonIdenticalHash,
             f"the uniqueId {value} is already registered with the hash {bearer.hash}, found {entry.hash.lower()}",
             entry.id,
         )
-    if entry.size and entry.size.isdigit() and bearer.size is not None and int(entry.size) != bearer.size:
+    size = int(entry.size) if entry.size and DATATYPES["Integer"].check(entry.size) is None else None
+    if size is not None and bearer.size is not None and size != bearer.size:
         yield XDSError(
             Code.XDSNonIdenticalSize,
-            f"the uniqueId {value} is already registered with the size {bearer.size}, found {int(entry.size)}",
+            f"the uniqueId {value} is already registered with the size {bearer.size}, found {size}",
             entry.id,
         )
-    if (bearer.hash is None) != (entry.hash is None):
-        yield metadata_error(entry, f"the uniqueId {value} is already that of an On-Demand or a Stable document")
 
 
 def uuids_are_new(message: Message, facts: Facts) -> Iterator[XDSError]:
@@ -87,17 +99,30 @@ def uuids_are_new(message: Message, facts: Facts) -> Iterator[XDSError]:
 def patients_are_known(message: Message, facts: Facts) -> Iterator[XDSError]:
     """The patientId is active in the affinity domain (TF-2 3.42.4.1.3.3, 3.8.4.2.4)."""
     for value, obj in _patients(message).items():
-        try:
-            authority = CX.parse(value).authority
-        except ValueError:
-            continue  # the attribute's rule has said so
-        if not facts.affinity.accepts_authority(authority):
+        if value not in facts.patients and _is_accepted(value, facts):
+            yield XDSError(Code.XDSUnknownPatientId, f"the patientId {value} is not known to the registry", obj.id)
+
+
+def _is_accepted(patient: str, facts: Facts) -> bool:
+    """Whether the other rules leave a patientId to this one: it is a CX, of an assigning authority we accept."""
+    authority = _authority(patient)
+    return authority is not None and facts.affinity.accepts_authority(authority)
+
+
+def _authority(patient: str) -> str | None:
+    try:
+        return CX.parse(patient).authority
+    except ValueError:
+        return None  # the attribute's rule has said so
+
+
+def authorities_are_accepted(message: Message, facts: Facts) -> Iterator[XDSError]:
+    """The patientId's assigning authority is the affinity domain's (TF-2 3.42.4.1.3.3, 3.8.4.2.4)."""
+    for value, obj in _patients(message).items():
+        authority = _authority(value)
+        if authority is not None and not facts.affinity.accepts_authority(authority):
             problem = f"has the assigning authority {authority}, which is not that of the affinity domain"
-        elif value not in facts.patients:
-            problem = "is not known to the registry"
-        else:
-            continue
-        yield XDSError(Code.XDSUnknownPatientId, f"the patientId {value} {problem}", obj.id)
+            yield XDSError(Code.XDSUnknownPatientId, f"the patientId {value} {problem}", obj.id)
 
 
 def _patients(message: Message) -> dict[str, PatientObject]:
@@ -238,17 +263,23 @@ def snapshots_are_of_on_demand(message: Message, facts: Facts) -> Iterator[XDSEr
             )
 
 
-REGISTERED: tuple[Rule, ...] = (
+TOGETHER: tuple[Rule, ...] = (
     unique_ids_differ,
-    unique_ids_are_new,
-    uuids_are_new,
-    patients_are_known,
+    authorities_are_accepted,
     patients_agree,
     linked_patients_agree,
-    registered_ends_exist,
     replaced_documents_are_registered,
     relationships_end_at_documents,
-    registered_ends_are_approved,
     addenda_leave_transforms,
     snapshots_are_of_on_demand,
 )
+"""What the message alone can break; some find more when they know what is registered."""
+
+REGISTERED: tuple[Rule, ...] = (
+    unique_ids_are_new,
+    uuids_are_new,
+    patients_are_known,
+    registered_ends_exist,
+    registered_ends_are_approved,
+)
+"""What only the registry can tell."""

@@ -89,13 +89,18 @@ def associations_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError
 
 
 def references_resolve(message: Message, _facts: Facts) -> Iterator[XDSError]:
-    """A symbolic id names an object of the message (TF-3 4.2.3.1.5)."""
+    """A reference names an object of the message, or is a well-formed UUID (TF-3 4.2.3.1.5)."""
+    check = DATATYPES["UUID"].check
     for assoc in message.submission.associations:
         for end, id_ in (("sourceObject", assoc.source), ("targetObject", assoc.target)):
-            if not is_uuid(id_) and id_ not in message.objects:
+            if id_ in message.objects:
+                continue
+            if not is_uuid(id_):
                 yield association_error(
                     Code.UnresolvedReferenceException, assoc, f"{end} {id_!r} is no object of the message and no UUID"
                 )
+            elif problem := check(id_):
+                yield association_error(Code.XDSRegistryMetadataError, assoc, f"{end} is no valid UUID: {problem}")
 
 
 def relationships_start_here(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -143,7 +148,7 @@ def folder_memberships_are_members(message: Message, _facts: Facts) -> Iterator[
 
 
 def members_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
-    """A SubmissionSet holds what it submits and, by reference, DocumentEntries; a Folder holds DocumentEntries."""
+    """A SubmissionSet holds what it submits and, by reference, entries; a Folder holds entries (TF-3 4.2.2.1)."""
     objects = message.objects
     for assoc in (a for a in message.submission.associations if a.is_membership):
         source, target = objects.get(assoc.source), objects.get(assoc.target)
@@ -165,7 +170,7 @@ def members_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
             yield association_error(
                 Code.XDSRegistryMetadataError, assoc, f"its source {assoc.source} is neither SubmissionSet nor Folder"
             )
-        elif isinstance(source, Folder) and target is not None and not isinstance(target, DocumentEntry):
+        elif not isinstance(source, SubmissionSet) and not isinstance(target, DocumentEntry | None):
             yield association_error(
                 Code.XDSRegistryMetadataError, assoc, f"a Folder holds DocumentEntries, not a {type(target).__name__}"
             )
@@ -180,7 +185,7 @@ def object_types(message: Message, facts: Facts) -> Iterator[XDSError]:
 
 
 def one_replacement_each(message: Message, _facts: Facts) -> Iterator[XDSError]:
-    """A document is replaced once in a message."""
+    """A document is replaced once in a message (TF-3 4.2.2.2.1)."""
     targets = Counter(a.target for a in message.submission.associations if a.type in REPLACEMENTS)
     for target, count in targets.items():
         if count > 1:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xds.errors import Code, XDSError
-from xds.metadata.affinity import AffinityDomain
+from xds.metadata.affinity import PLAIN, AffinityDomain, CodeType
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Optionality
-from xds.metadata.datatypes import DATATYPES, dtm_not_after, source_patient_info_faults
+from xds.metadata.datatypes import DATATYPES, source_patient_info_faults
+from xds.metadata.dtm import dtm_not_after
+from xds.metadata.hl7 import CodedString
 from xds.metadata.model import Author
 from xds.metadata.model import Code as CodedValue
 from xds.metadata.rules.message import Facts, Message, Rule, association_error, metadata_error
+
+MAX_SIZE = (1 << 63) - 1
+"""Octets; what the registry and everybody's file systems can count."""
 
 
 def attributes_are_valid(message: Message, facts: Facts) -> Iterator[XDSError]:
@@ -39,15 +44,15 @@ def _value(row: Attribute, value: object, affinity: AffinityDomain) -> Iterator[
     if isinstance(value, CodedValue):
         yield from _code(row, value, affinity)
     elif isinstance(value, Author):
-        yield from _author(value)
+        yield from _author(value, affinity)
     else:
-        yield from _text(row, getattr(value, "value", value))
-        if row.name == "mimeType" and not affinity.is_known("mimeType", str(value)):
-            yield f"{value!r} is not in the affinity domain's list of mime types"
+        text = str(getattr(value, "value", value))
+        yield from _text(row, text)
+        if text and row.name in PLAIN and not affinity.is_known(row.name, text):
+            yield f"{text!r} is not in the affinity domain's codes"
 
 
-def _text(row: Attribute, value: object) -> Iterator[str]:
-    text = str(value)
+def _text(row: Attribute, text: str) -> Iterator[str]:
     if not text:
         yield "is empty"
     elif row.limit is not None and len(text) > row.limit:
@@ -63,7 +68,7 @@ def _code(row: Attribute, code: CodedValue, affinity: AffinityDomain) -> Iterato
         yield f"({code.code!r}, codingScheme {code.scheme!r}) is not in the affinity domain's codes"
 
 
-def _author(author: Author) -> Iterator[str]:
+def _author(author: Author, affinity: AffinityDomain) -> Iterator[str]:
     if author.person is None and not author.institutions and not author.telecommunications:
         yield "needs at least one of authorPerson, authorInstitution, authorTelecommunication"
     for slot, (field_, datatype, _many) in AUTHOR_SLOTS.items():
@@ -71,6 +76,23 @@ def _author(author: Author) -> Iterator[str]:
         for item in value if isinstance(value, tuple) else (value,) if value is not None else ():
             if problem := DATATYPES[datatype].check(item):
                 yield f"{slot} is not valid: {problem}"
+            elif slot in _CODED_SLOTS and not _is_known(affinity, slot, item):
+                yield f"{slot} {item!r} is not in the affinity domain's codes"
+
+
+_CODED_SLOTS = frozenset(
+    {CodeType.AUTHOR_ROLE, CodeType.AUTHOR_SPECIALTY}
+)  # open unless they are listed
+
+
+def _is_known(affinity: AffinityDomain, kind: str, text: str) -> bool:
+    if not affinity.is_checked(kind):
+        return True
+    try:
+        coded = CodedString.parse(text)
+    except ValueError:
+        return False
+    return affinity.is_known(kind, coded.code, coded.scheme)
 
 
 def service_times_agree(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -82,10 +104,28 @@ def service_times_agree(message: Message, _facts: Facts) -> Iterator[XDSError]:
 
 
 def source_patient_info(message: Message, _facts: Facts) -> Iterator[XDSError]:
-    """PID-7 and PID-8 stand at most once (TF-3 4.2.3.2.23)."""
+    """PID-7 and PID-8 stand at most once (TF-3 4.2.3.2.23); each value alone is looked at by its row of the table."""
+    check = DATATYPES["SourcePatientInfo"].check
     for entry in message.submission.entries:
+        said = set(map(check, entry.source_patient_info))
         for problem in source_patient_info_faults(entry.source_patient_info):
-            yield metadata_error(entry, f"sourcePatientInfo: {problem}")
+            if problem not in said:
+                yield metadata_error(entry, f"sourcePatientInfo: {problem}")
+
+
+def sizes_are_possible(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """A size is one that octets can be counted with (TF-3 4.2.3.2.21)."""
+    for entry in message.submission.entries:
+        size = entry.size or ""
+        if DATATYPES["Integer"].check(size) is None and int(size) > MAX_SIZE:
+            yield metadata_error(entry, f"size is {size[:40]}, no document is larger than {MAX_SIZE} octets")
+
+
+def home_communities_are_valid(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """HomeCommunityId, where given, is `urn:oid:` and an OID (TF-3 4.2.3.2.12)."""
+    for obj in message.submission.objects:
+        if obj.home is not None and (problem := DATATYPES["HomeCommunityId"].check(obj.home)):
+            yield metadata_error(obj, f"homeCommunityId (home) is not valid: {problem}")
 
 
 def metadata_is_complete(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -123,6 +163,8 @@ VALUES: tuple[Rule, ...] = (
     attributes_are_valid,
     service_times_agree,
     source_patient_info,
+    sizes_are_possible,
+    home_communities_are_valid,
     metadata_is_complete,
     logical_ids_are_first,
     association_codes_are_known,

@@ -1,0 +1,77 @@
+"""`xds patient`: patients of the affinity domain, by hand until a feed is configured (ITI TF-2 3.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+
+from registry import patients
+from xds import app, database
+from xds.commands.common import USAGE, AsJson, CommandError, ConfigFile, Verbose, counted, settings, terminal
+from xds.config import Settings
+from xds.metadata.datatypes import DATATYPES
+from xds.metadata.hl7 import CX
+from xds.transactions import Actor
+
+commands = typer.Typer(help="Patients that the registry knows.", no_args_is_help=True)
+_PAGE = 1000
+
+
+def open_registry(chosen: Settings) -> Engine:
+    """The registry's database, brought up to date."""
+    engine = app.engine(chosen, Actor.REGISTRY)
+    app.SCHEMAS[Actor.REGISTRY].upgrade(engine)
+    return engine
+
+
+def full_id(value: str, chosen: Settings) -> str:
+    """A patientId in the registry's form; a bare number gets [defaults] assigning_authority.
+
+    Raises:
+        CommandError: it is no CX, or not of the affinity domain.
+    """
+    authority = chosen.defaults.assigning_authority
+    if "^" not in value and authority:
+        value = CX(value, authority).format()
+    if fault := DATATYPES["CX"].check(value):
+        raise CommandError(f"patient id: {fault}", USAGE)
+    try:
+        return patients.check(value, app.domain(chosen))
+    except ValueError as error:
+        raise CommandError(f"patient id: {error}", USAGE) from None
+
+
+@commands.command()
+def add(
+    ids: Annotated[list[str], typer.Argument(metavar="'ID^^^&OID&ISO'...", help="patientIds, CX.")],
+    config: ConfigFile,
+    verbose: Verbose = False,
+) -> None:
+    """Make patients known to the registry; one that is known already stays as it is."""
+    chosen = settings(config)
+    values = [full_id(value, chosen) for value in ids]
+    engine = open_registry(chosen)
+    new = database.write(engine, lambda connection: patients.add(connection, values))
+    known = len(set(values)) - len(new)
+    terminal.say(f"{counted(len(new), 'patient')} added" + (f", {known} known already" if known else "") + ".")
+
+
+@commands.command(name="list")
+def list_(config: ConfigFile, as_json: AsJson = False, verbose: Verbose = False) -> None:
+    """Show the registry's patients, one a line."""
+    found = _pages(open_registry(settings(config)))
+    if as_json:
+        terminal.json([{"patientId": value} for value in found])
+    else:
+        for value in found:
+            terminal.data(value)
+
+
+def _pages(engine: Engine) -> Iterator[str]:
+    last = ""
+    while page := database.read(engine, lambda connection: patients.active(connection, last, _PAGE)):  # noqa: B023 - read at once
+        yield from page
+        last = page[-1]
