@@ -16,11 +16,10 @@ from registry import bodies
 from registry.identity import new_uuids
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, registry_object
 from xds.ebxml import rim
-from xds.ebxml.xml import parse
 from xds.errors import Code, Refused, XDSError
 from xds.metadata.dtm import dtm_now
 from xds.metadata.model import Association, Folder, RegistryObject, Submission
-from xds.metadata.vocabulary import REPLACEMENTS, RIM, AssociationType, AvailabilityStatus
+from xds.metadata.vocabulary import REPLACEMENTS, AssociationType, AvailabilityStatus
 
 _obj = registry_object.c
 _APPROVED = STATUS_NUMBER[AvailabilityStatus.APPROVED]
@@ -103,7 +102,7 @@ class Effects:
                 folder.c.status == _APPROVED,
             ),
         )
-        for folder_id, old, owner in dict.fromkeys(memberships.tuples()):
+        for folder_id, old, owner in dict.fromkeys(map(tuple, memberships)):
             new = replaced[old.urn]
             if owner != self.patient_row:
                 raise Refused([_foreign_folder(folder_id.urn, new)])
@@ -162,7 +161,7 @@ def change(
         changed: the object as it shall be; only status and lastUpdateTime may differ.
     """
     for id_, packed in connection.execute(select(_obj.id, _obj.body).where(which)).all():
-        obj = changed(decode_body(bodies.unpack(packed)))
+        obj = changed(rim.decode_served(bodies.unpack(packed)))
         connection.execute(
             update(registry_object).where(_obj.id == id_),
             {
@@ -171,11 +170,3 @@ def change(
                 "body": bodies.pack(rim.encode(obj)),
             },
         )
-
-
-def decode_body(body: bytes) -> RegistryObject:
-    """The model of an object as served."""
-    submission, _ = rim.decode_list(
-        parse(b'<rim:RegistryObjectList xmlns:rim="%b">%b</rim:RegistryObjectList>' % (RIM.encode(), body))
-    )
-    return next(submission.objects)

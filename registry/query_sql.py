@@ -158,12 +158,9 @@ def _before(objects: FromClause, parameter: Parameter, name: str) -> ColumnEleme
     return or_(time.is_(None), time < bindparam(name))
 
 
-def _has_unique_id(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
+def _has_unique_id(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
     known = unique_identifier.c
-    named = select(known.object).where(
-        known.value.in_(bindparam(name, expanding=True)), known.kind == KIND[parameter.of]
-    )
-    return objects.c.id.in_(named)
+    return objects.c.id.in_(select(known.object).where(known.value.in_(bindparam(name, expanding=True))))
 
 
 def _touches(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:

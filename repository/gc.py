@@ -92,7 +92,7 @@ def _settle_claims(
 ) -> None:
     limit = int(before.timestamp())
     for doc in database.read(engine, lambda connection: claims.left_behind(connection, limit)):
-        registered = lookup.is_registered(doc.unique_id, _CALLER)
+        registered = lookup.is_registered(doc, _CALLER)
         if registered:
             report.confirmed += 1
         else:

@@ -30,7 +30,7 @@ from repository.storage import ObjectStore, StoredObject, StoreError
 from xds import database
 from xds.actors import DocumentRegistry
 from xds.ebxml.xdsb import ProvidedEntry, provided_entries
-from xds.errors import Code, Refused, Severity, XDSError
+from xds.errors import Code, Refused, Status, XDSError
 from xds.messages import Caller, ProvideAndRegister, RegistryResponse, SubmittedDocument
 from xds.validation.provide import fill_in, octets_are_as_described, octets_arrived, pair
 
@@ -48,6 +48,8 @@ class Provision:
     Attributes:
         stored: uniqueId-independent: id of the ExtrinsicObject -> the object written for it.
         claimed: uniqueId -> the document it means, for those this submission relies on.
+        unreadable: id of the ExtrinsicObject -> why the octets of its part cannot be decoded.
+        started: `time.monotonic()` when it began.
     """
 
     engine: Engine
@@ -60,6 +62,8 @@ class Provision:
     limit: int | None = None
     stored: dict[str, StoredObject] = field(default_factory=dict)
     claimed: dict[str, Document] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
 
     def run(self) -> RegistryResponse:
         """Do the steps.
@@ -72,7 +76,8 @@ class Provision:
         try:
             _refuse(pair(listed, self.request.document_ids))
             self._store(entries)
-            _refuse([*octets_arrived(entries, self.stored, self.request.broken), *self._differing(entries)])
+            broken = {**self.unreadable, **self.request.broken}
+            _refuse([*octets_arrived(entries, self.stored, broken), *self._differing(entries)])
             self._claim(entries)
         except BaseException:
             self._undo()
@@ -108,33 +113,50 @@ class Provision:
         wanted = [_document(entries[id_], stored) for id_, stored in self.stored.items()]
         if not wanted:
             return
+        self.claimed = {doc.unique_id: doc for doc in wanted}  # until we know better: the commit's answer may be lost
         meant = self._write(lambda connection: claims.claim(connection, wanted))
-        faults: list[XDSError] = []
-        for doc in wanted:
-            found = meant[doc.unique_id]
-            if claims.same_octets(doc, found):
-                self.claimed[doc.unique_id] = found
-            elif self._take_over(found, doc):
-                self.claimed[doc.unique_id] = doc
-            else:
-                faults.extend(_not_identical(doc, found))
-        kept = {doc.key for doc in self.claimed.values()}
-        for id_, stored in list(self.stored.items()):
-            if stored.key not in kept:
-                self._remove([stored.key])
-                del self.stored[id_]
+        same = {value for value, doc in self.claimed.items() if claims.same_octets(doc, meant[value])}
+        self.claimed = {value: meant[value] for value in same}
+        faults = [fault for doc in wanted if doc.unique_id not in same for fault in self._contest(meant, doc)]
         _refuse(faults)
+        self._remove_doubles()
+        self._refuse_lost()
+
+    def _contest(self, meant: dict[str, Document], doc: Document) -> Iterator[XDSError]:
+        """The uniqueId means other octets already; unless a crashed submission left it behind, that is final."""
+        found = meant[doc.unique_id]
+        if self._take_over(found, doc):
+            self.claimed[doc.unique_id] = doc
+        else:
+            yield from _not_identical(doc, found)
 
     def _take_over(self, found: Document, doc: Document) -> bool:
         """Free a uniqueId whose claim a crashed submission left behind; only the registry knows whether it did."""
         if found.registered or found.claimed > time.time() - STALE_SECONDS:
             return False
-        if self.lookup.is_registered(found.unique_id, self.caller):
+        if self.lookup.is_registered(found, self.caller):
             return False
         taken = self._write(lambda connection: claims.take_over(connection, found, doc))
         if taken:
             self._remove([found.key])
         return taken
+
+    def _remove_doubles(self) -> None:
+        """Of equal octets that were there before, one copy is kept."""
+        kept = {doc.key for doc in self.claimed.values()}
+        doubles = {id_: stored for id_, stored in self.stored.items() if stored.key not in kept}
+        self._remove(stored.key for stored in doubles.values())
+        self.stored = {id_: stored for id_, stored in self.stored.items() if id_ not in doubles}
+
+    def _refuse_lost(self) -> None:
+        """A message that arrived slowly may find its first documents taken for orphans by `gc`."""
+        if time.monotonic() - self.started < STALE_SECONDS:
+            return
+        try:
+            for stored in self.stored.values():
+                self.store.stat(stored.key)
+        except StoreError as error:
+            raise Refused([store_error(error, "a document of the message", "", self.caller)]) from error
 
     # Steps 5 to 7
 
@@ -145,9 +167,11 @@ class Provision:
 
     def _register(self) -> RegistryResponse:
         response = call_registry(lambda: self.registry.register(self.request.submission, self.caller))
-        if not any(error.severity is Severity.ERROR for error in response.errors):
+        if response.status is not Status.FAILURE:
             if self.claimed:
                 self._confirm()
+        elif not response.errors:
+            return RegistryResponse((_UNEXPLAINED,))
         elif not _outcome_unknown(response):
             self._undo()
         return response
@@ -161,15 +185,19 @@ class Provision:
 
     def _undo(self) -> None:
         """Remove what this submission brought and nobody else relies on; what fails here is found by `gc`."""
-        claimed_keys = {doc.key for doc in self.claimed.values()}
-        orphans = [stored.key for stored in self.stored.values() if stored.key not in claimed_keys]
+        brought = [stored.key for stored in self.stored.values()]
         if self.claimed:
-            docs = list(self.claimed.values())
             try:
-                orphans += self._write(lambda connection: claims.withdraw(connection, docs))
+                brought = self._write(lambda connection: self._withdraw(connection, brought))
             except Refused as refused:
                 log.warning("message %s: claims not withdrawn: %s", self.caller.message_id, refused)
-        self._remove(orphans)
+                return
+        self._remove(brought)
+
+    def _withdraw(self, connection: Connection, brought: list[str]) -> list[str]:
+        released = claims.withdraw(connection, list(self.claimed.values()))
+        meant = claims.meant_keys(connection, brought)
+        return list(dict.fromkeys([*released, *(key for key in brought if key not in meant)]))
 
     def _remove(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -191,6 +219,8 @@ _UNKNOWN_OUTCOME = frozenset(
         Code.XDSRegistryOutOfResources,
     },
 )
+
+_UNEXPLAINED = XDSError(Code.XDSRegistryError, "the Document Registry answered Failure and gave no error")
 
 
 def _outcome_unknown(response: RegistryResponse) -> bool:

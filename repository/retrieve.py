@@ -11,7 +11,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Engine
 
@@ -52,7 +52,8 @@ class Retrieval:
         try:
             found = self._find([request.document_unique_id for request in own])
         except Refused as refused:
-            return RetrieveDocumentSetResponse(errors=(*self.errors, *refused.errors))
+            errors = [replace(error, location=one.document_unique_id) for one in own for error in refused.errors]
+            return RetrieveDocumentSetResponse(errors=(*self.errors, *errors))
         documents = [self._document(request, found.get(request.document_unique_id)) for request in own]
         return RetrieveDocumentSetResponse(tuple(filter(None, documents)), tuple(self.errors))
 
@@ -81,15 +82,15 @@ class Retrieval:
             log.critical("message %s: %s", self.caller.message_id, error)
             problem = f"the document {unique_id!r} is not as it was stored (message {self.caller.message_id})"
             self.errors.append(XDSError(Code.XDSRepositoryError, problem, unique_id))
-        except Refused as refused:
-            self.errors.extend(refused.errors)
+        except Refused as refused:  # whether it is registered cannot be told now
+            self.errors.extend(_unconfirmed(error, unique_id) for error in refused.errors)
         return None
 
     def _available(self, doc: Document) -> bool:
         """Registered; or pending, its registration confirmed by the registry now."""
         if doc.registered:
             return True
-        if not self.lookup.is_registered(doc.unique_id, self.caller):
+        if not self.lookup.is_registered(doc, self.caller):
             return False
         attempt(lambda: database.write(self.engine, lambda conn: claims.confirm(conn, [doc.unique_id])), self.caller)
         return True
@@ -104,6 +105,11 @@ class Retrieval:
         if hashlib.sha1(octets, usedforsecurity=False).hexdigest() != doc.hash:
             raise DocumentCorrupt(f"object {doc.key} has other octets than the document {doc.unique_id}")
         return io.BytesIO(octets)
+
+
+def _unconfirmed(error: XDSError, unique_id: str) -> XDSError:
+    code = Code.XDSRepositoryError if error.code == Code.XDSRegistryNotAvailable else error.code  # not one of ITI-43
+    return replace(error, code=code, context=f"the document {unique_id!r}: {error.context}", location=unique_id)
 
 
 def _pieces(reader: ObjectReader) -> Iterator[bytes]:

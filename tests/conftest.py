@@ -1,4 +1,4 @@
-"""Fixtures that the tests share: databases, certificates, published schemas, and both actors as real processes (`stack`)."""
+"""Fixtures that the tests share: databases, certificates, published schemas, both actors as processes (`stack`)."""
 
 from __future__ import annotations
 
@@ -69,12 +69,11 @@ def engine(new_engine: Callable[[], Engine]) -> Engine:
     return new_engine()
 
 
-def create_database() -> str:
-    """Make a database in the test server."""
-    url = make_url(postgres_url())
-    name = f"test_{uuid.uuid4().hex}"
+def create_database(url: str | None = None) -> str:
+    """Make an empty database in the test server: one of a new name, or the one of a URL."""
+    name = make_url(url).database if url else f"test_{uuid.uuid4().hex}"
     _administer(f"CREATE DATABASE {name}")
-    return url.set(database=name).render_as_string(hide_password=False)
+    return make_url(postgres_url()).set(database=name).render_as_string(hide_password=False)
 
 
 def drop_database(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Both actors as `xds serve` runs them: real processes, sockets, mutual TLS; in one process or two, on either pair of stores."""
+"""Both actors as `xds serve` runs them: processes, sockets, mutual TLS; one process or two, either pair of stores."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def environment(**changes: str) -> dict[str, str]:
 def run(*arguments: str | Path, cwd: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run `xds` to its end."""
     command = [sys.executable, "-m", "xds", *map(str, arguments)]
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, timeout=120, check=False
     )
 
@@ -110,7 +110,7 @@ class Server:
         """Start it."""
         command = [sys.executable, "-m", "xds", "serve", "-c", str(self.config), "--actor", self.actor, *self.options]
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment())  # noqa: S603
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, env=environment())
 
     def wait_ready(self) -> None:
         """Wait until it says that it is ready."""

@@ -13,7 +13,7 @@ PACKAGES = ("xds", "registry", "repository")
 
 # Each may use what stands before it, and its own kind.
 LAYERS = (
-    ("xds.errors", "xds.metadata.vocabulary", "xds.transactions", "xds.database"),
+    ("xds.errors", "xds.metadata.vocabulary", "xds.transactions", "xds.database", "xds.migrate"),
     ("xds.metadata",),
     ("xds.messages", "xds.queries", "xds.actors"),
     ("xds.schemas", "xds.ebxml"),
@@ -21,7 +21,7 @@ LAYERS = (
     ("xds.soap", "xds.validation", "xds.content"),
     ("xds.client",),
     ("registry", "repository"),
-    ("xds.config", "xds.migrate", "xds.app", "xds.serve", "xds.commands", "xds.cli", "xds.edge"),
+    ("xds.config", "xds.app", "xds.serve", "xds.commands", "xds.cli", "xds.__main__", "xds.edge"),
 )
 
 # Foreign library -> the only places that may import it.
@@ -29,7 +29,7 @@ HOMES = {
     "spyne": ("xds.soap.server",),
     "zeep": ("xds.soap.transport",),
     "minio": ("repository.storage.s3",),
-    "lxml": ("xds.ebxml", "xds.soap", "xds.security", "xds.audit", "xds.content", "xds.messages"),
+    "lxml": ("xds.ebxml", "xds.soap", "xds.security", "xds.audit", "xds.content", "xds.validation", "xds.messages"),
     "sqlalchemy": ("xds.database", "xds.migrate", "registry", "repository"),
     "alembic": ("xds.migrate", "registry.migrations", "repository.migrations"),
     "gunicorn": ("xds.serve",),

@@ -1,22 +1,18 @@
 """From settings to actors: the one place of wiring.
 
-Only this module, `xds.serve` and the commands, which stand above everything else, know both actors and all of `xds`: below them
-`registry` and `repository` never see each other, and nothing in `xds` sees either. A Repository is handed a DocumentRegistry: the
-object itself when both are served by one process, a client over mutual TLS when `[registry] url` says where it is.
+Only this module, `xds.serve` and the commands, which stand above everything else, know both actors and all of `xds`:
+below them `registry` and `repository` never see each other, and nothing in `xds` sees either. A Repository is handed a
+DocumentRegistry: the object itself when one process serves both, a client over mutual TLS when it is served alone.
 
 What is made here holds connections and belongs to one process: a server makes it after the fork.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 import registry.migrations
 import repository.migrations
@@ -29,15 +25,13 @@ from xds.actors import DocumentRegistry, DocumentRepository
 from xds.config import ConfigurationError, SecretURL, Settings
 from xds.metadata import affinity
 from xds.metadata.affinity import AffinityDomain, AffinityDomainError
-from xds.migrate import Schema
-from xds.security.tls import TLSSettings, certificate_report
+from xds.migrate import Database, answers
+from xds.security.tls import TLSSettings, certificate_report, client_context
 from xds.soap.caller import TrustedProxy
 from xds.soap.mime import Limits
 from xds.soap.pages import ConnectionSheet
 from xds.soap.server import ServerSettings, SoapApplication
 from xds.transactions import Actor
-
-log = logging.getLogger(__name__)
 
 SCHEMAS = {Actor.REGISTRY: registry.migrations.SCHEMA, Actor.REPOSITORY: repository.migrations.SCHEMA}
 
@@ -93,7 +87,7 @@ def database_url(settings: Settings, actor: Actor) -> str:
     return required(section.database, f"[{actor}] database")
 
 
-def engine(settings: Settings, actor: Actor) -> Engine:
+def engine(settings: Settings, actor: Actor) -> Database:
     """The database of an actor, opened; both actors share one if the URL is the same."""
     return database.engine(database_url(settings, actor), settings.server.connections)
 
@@ -129,7 +123,9 @@ def check(settings: Settings, choice: Choice) -> None:
 
     Raises:
         ConfigurationError: a setting is missing or does not fit.
+        StoreError: the store's directory cannot be made.
     """
+    check_protection(settings)
     for actor in choice.actors:
         database_url(settings, actor)
     if Actor.REGISTRY in choice.actors:
@@ -139,6 +135,18 @@ def check(settings: Settings, choice: Choice) -> None:
         store(settings).close()
     if choice is Choice.REPOSITORY:
         required(settings.registry.url, "[registry] url")
+
+
+def check_protection(settings: Settings) -> None:
+    """Refuse to serve patients' documents to anybody.
+
+    Raises:
+        ConfigurationError: there is neither TLS nor a proxy that does it, nor plain HTTP on this machine wanted.
+    """
+    server = settings.server
+    if not (settings.tls or server.trusted_proxies or server.proxy_certificates or server.plain_http):
+        expected = "certificate, key and ca, or [server] trusted_proxies that do TLS"
+        raise ConfigurationError([f"[tls]: missing; expected {expected}"])
 
 
 def endpoints(settings: Settings, choice: Choice) -> dict[Actor, str]:
@@ -155,9 +163,11 @@ def remote_registry(settings: Settings) -> DocumentRegistry:
         ConfigurationError: [registry] url or [tls] is missing.
     """
     from xds.client import RegistryClient  # noqa: PLC0415 - its libraries take their time; one process needs none of them
+    from xds.soap.transport import SoapTransport  # noqa: PLC0415
 
-    url = required(settings.registry.url, "[registry] url")
-    return RegistryClient(url, tls_settings(settings))
+    tls = tls_settings(settings)
+    transport = SoapTransport(client_context(tls) if tls else None, connections=settings.server.threads)
+    return RegistryClient(transport, required(settings.registry.url, "[registry] url"))
 
 
 def repository_with(settings: Settings, documents_registry: DocumentRegistry) -> Repository:
@@ -235,14 +245,5 @@ def release() -> str:
 def _obstacles(settings: Settings, choice: Choice) -> tuple[str, ...]:
     """What keeps the actors from serving, in words a peer may read."""
     return tuple(
-        f"the database of the {actor} cannot be used" for actor in choice.actors if not _answers(engine(settings, actor))
+        f"the database of the {actor} cannot be used" for actor in choice.actors if not answers(engine(settings, actor))
     )
-
-
-def _answers(engine: Engine) -> bool:
-    try:
-        database.read(engine, lambda connection: connection.execute(text("SELECT 1")))
-    except SQLAlchemyError as error:
-        log.warning("database: %s", error)
-        return False
-    return True

@@ -1,23 +1,33 @@
 """The console script `xds`: one sub-command for each thing a person or another program does here.
 
-Data goes to stdout, words to stderr. Exit codes: 0 done; 1 refused by the peer, or something is wrong that is not the call's fault; 2 wrong usage
-or settings. An option has an environment variable: the one of the setting it overrides.
+Data goes to stdout, words to stderr. Exit codes: 0 done; 1 refused by the peer, or wrong through no fault of the call;
+2 wrong usage or settings. An option has an environment variable: that of the setting it comes before.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
 
 import typer
 
+from repository.storage import StoreError
+from xds.actors import PeerUnavailable
 from xds.commands import patient
-from xds.commands.common import REFUSED, USAGE, CommandError, ConfigFile, Verbose, settings, terminal
+from xds.commands.check import check
+from xds.commands.common import REFUSED, USAGE, CommandError, terminal
+from xds.commands.demo import demo
+from xds.commands.gc import gc
 from xds.commands.init import init
+from xds.commands.query import query
+from xds.commands.retrieve import retrieve
 from xds.commands.serve import serve
+from xds.commands.submit import submit
+from xds.commands.validate import validate
 from xds.config import ConfigurationError
 from xds.errors import Refused, SoapFault
+from xds.migrate import DatabaseError, words
+from xds.security.tls import TLSConfigurationError
 from xds.serve import StartError
 
 app = typer.Typer(
@@ -30,6 +40,13 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(serve)
+app.command()(submit)
+app.command()(query)
+app.command()(retrieve)
+app.command()(check)
+app.command()(gc)
+app.command()(validate)
+app.command()(demo)
 app.add_typer(patient.commands, name="patient")
 
 
@@ -38,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     terminal.verbose = False
     try:
         app(arguments, prog_name="xds")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the last place before the person at the terminal
         code = _explain(error)
         if terminal.verbose:
             traceback.print_exc(file=sys.stderr)
@@ -51,29 +68,29 @@ def _explain(error: Exception) -> int:
     Returns:
         The exit code.
     """
+    for line in _words(error):
+        terminal.say(f"xds: {line}")
     match error:
         case ConfigurationError():
-            for problem in error.problems:
-                terminal.say(f"xds: {problem}")
             return USAGE
         case CommandError():
-            terminal.say(f"xds: {error}")
             return error.exit_code
-        case StartError():
-            terminal.say(f"xds: {error}")
-            return REFUSED
-        case Refused():
-            for each in error.errors:
-                terminal.say(f"xds: {each}")
-            return REFUSED
-        case SoapFault():
-            terminal.say(f"xds: the peer takes this for no valid message: {error}")
-            return REFUSED
         case _:
-            return _explain_unexpected(error)
+            return REFUSED
 
 
-def _explain_unexpected(error: Exception) -> int:
-    text = " ".join(str(error).split()) or type(error).__name__
-    terminal.say(f"xds: {text}" + ("" if terminal.verbose else " (-v shows more)"))
-    return REFUSED
+def _words(error: Exception) -> list[str]:
+    match error:
+        case ConfigurationError():
+            return list(error.problems)
+        case Refused():
+            return [str(each) for each in error.errors]
+        case CommandError() | StartError() | PeerUnavailable() | StoreError() | TLSConfigurationError():
+            return [str(error)]
+        case SoapFault():
+            return [f"the peer takes this for no valid message: {error}"]
+        case DatabaseError():
+            return [f"database: {words(error)}"]
+        case _:
+            text = " ".join(str(error).split()) or type(error).__name__
+            return [text if terminal.verbose else f"{text} (-v shows more)"]

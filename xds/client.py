@@ -1,17 +1,15 @@
 """The two actors spoken to over SOAP: `DocumentRegistry` and `DocumentRepository` for whoever has a URL.
 
-The client's half of the codec; the server's is `soap.bodies`. A client holds nothing but its transport and URL, so that one serves
-any number of threads.
+The client's half of the codec; the server's is `soap.bodies`. A client holds nothing but its transport and URL, so that
+one serves any number of threads.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO
 
 from xds.ebxml import rs, xdsb
 from xds.ebxml.xml import serialize
@@ -27,15 +25,15 @@ from xds.messages import (
     RetrievedDocument,
     RetrieveDocumentSetResponse,
     SubmitObjectsRequest,
-    SubmittedDocument,
 )
 from xds.soap.mime import CHUNK, Part, shown
 from xds.soap.mtom import Attachment, new_content_id
 from xds.soap.transport import Answer, SoapTransport
+from xds.soap.xop import Spool
 from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43
 
 _MEMORY = 1 << 20  # octets of a document put aside that stay in memory
-_IN_MEMORY_ITERATORS = (type(iter(())), type(iter([])))
+_IN_MEMORY_ITERATORS: tuple[type, ...] = (type(iter(())), type(iter([])))
 
 
 @dataclass(frozen=True)
@@ -81,11 +79,16 @@ class RepositoryClient:
         except XDSError as error:
             return RegistryResponse((error,))
 
-    def retrieve(self, requests: Sequence[DocumentRequest], caller: Caller) -> RetrieveDocumentSetResponse:  # noqa: ARG002
-        """Retrieve Document Set, ITI-43 (ITI TF-2 3.43); the documents are read from the connection as they are consumed.
+    def retrieve(
+        self,
+        requests: Sequence[DocumentRequest],
+        caller: Caller,  # noqa: ARG002
+    ) -> RetrieveDocumentSetResponse:
+        """Retrieve Document Set, ITI-43 (ITI TF-2 3.43); documents are read from the connection as they are consumed.
 
-        Read in the order of the answer they need no room; in another order, those passed over are put aside on disk. All must be
-        read or closed before the connection is free again. Reading one can raise what `SoapTransport.call` raises.
+        Read in the order of the answer they need no room; in another order, those passed over are put aside on disk.
+        All must be read or closed before the connection is free again. Reading one can raise what
+        `SoapTransport.call` raises.
         """
         answer = self.transport.call(ITI_43, self.url, xdsb.encode_retrieve(requests))
         try:
@@ -109,8 +112,8 @@ class RepositoryClient:
 class _Outbox:
     """Finds each document when its turn comes.
 
-    An iterator over a list or tuple is read at once, for its documents exist already and their lengths may be known, which
-    gives the request a Content-Length; any other is asked for the next document only when that is to be sent.
+    An iterator over a list or tuple is read at once, for its documents exist already and their lengths may be known,
+    which gives the request a Content-Length; any other is asked for a document only when that is to be sent.
     """
 
     def __init__(self, request: ProvideAndRegister) -> None:
@@ -138,7 +141,7 @@ class _Outbox:
         for document in self._documents:
             if document.id == id_:
                 return document.content
-            self._keep(document.id, _put_aside(document))
+            self._keep(document.id, _put_aside(document.content))
         reason = self._broken.get(id_, "there are no octets for it")
         raise XDSError(Code.XDSMissingDocument, f"the Document {id_!r} cannot be sent: {reason}", id_)
 
@@ -146,16 +149,11 @@ class _Outbox:
         self._ready.setdefault(id_, deque()).append(content)
 
 
-def _put_aside(document: SubmittedDocument) -> IO[bytes]:
-    return _spooled(document.content)
-
-
-def _spooled(content: Readable) -> IO[bytes]:
-    file = tempfile.SpooledTemporaryFile(max_size=_MEMORY)  # noqa: SIM115 - lives as long as the document
+def _put_aside(content: Readable) -> Readable:
+    spool = Spool(_MEMORY)
     while data := content.read(CHUNK):
-        file.write(data)
-    file.seek(0)
-    return file
+        spool.write(data)
+    return spool.stream(0, spool.size)
 
 
 def _octets_left(content: object) -> int | None:
@@ -179,7 +177,7 @@ class _Delivery:
     answer: Answer
     cids: Sequence[str | None]
     _open: Part | None = None
-    _aside: dict[str, IO[bytes]] = field(default_factory=dict)
+    _aside: dict[str, Readable] = field(default_factory=dict)
     _waiting: set[str] = field(default_factory=set)
     _whole: bool = True
 
@@ -199,6 +197,9 @@ class _Delivery:
         except SoapFault as fault:
             self.answer.close()
             raise SoapFault("Receiver", f"the answer of {self.answer.url} is broken: {fault.reason}") from fault
+        except BaseException:
+            self.answer.close()
+            raise
         if not data:
             self._settle(cid)
         return data
@@ -222,13 +223,12 @@ class _Delivery:
 
     def _put_open_aside(self) -> None:
         if self._open is not None and self._open.content_id in self._waiting:
-            self._aside[self._open.content_id] = _spooled(self._open.stream)
+            self._aside[self._open.content_id] = _put_aside(self._open.stream)
 
     def _settle(self, cid: str) -> None:
         """A document has been read or given up; after the last one the connection is free."""
         self._waiting.discard(cid)
-        if cid in self._aside:
-            self._aside.pop(cid).close()
+        self._aside.pop(cid, None)
         if not self._waiting and self._whole:
             self.answer.finish()
         elif not self._waiting:

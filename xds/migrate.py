@@ -1,11 +1,12 @@
 """Bringing a database up to date: the machinery that both actors' migrations share (alembic).
 
-An actor's `migrations` package holds one `Schema` and its revisions. Each has its own version table, so that both actors can live in
-one database. Every server that starts brings its database up to date; when several start at once, one does the work and the others
-wait for it.
+An actor's `migrations` package holds one `Schema` and its revisions. Each has its own version table, so that both
+actors can live in one database. Every server that starts brings its database up to date; when several start at once, one does
+the work and the others wait for it.
 
-A new revision is a file `versions/rNNNN_what.py` with `revision`, `down_revision` and `upgrade()`. It must leave the database usable
-for the release before it, since nodes are updated one after the other: add columns and tables, remove nothing that was in use.
+A new revision is a file `versions/rNNNN_what.py` with `revision`, `down_revision` and `upgrade()`. It must leave the
+database usable for the release before it, since nodes are updated one after the other: add columns and tables, remove
+nothing that was in use.
 """
 
 from __future__ import annotations
@@ -20,13 +21,35 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from xds import database
+
+Database = Engine
+"""A database, opened, for those who only hand it on."""
+DatabaseError = SQLAlchemyError
+"""What using it can raise."""
 
 log = logging.getLogger(__name__)
 
 _WAIT = "10min"  # for another starter's migration
 _LOCK = "20s"  # for a table in use; every request for it waits behind us
+
+
+def words(error: DatabaseError) -> str:
+    """What is wrong with a database, on one line, for an operator; no SQL, and no values."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    return f"{database.trouble(error).value} ({said})"
+
+
+def answers(engine: Database) -> bool:
+    """Tell whether a database can be used, and note in the log why not."""
+    try:
+        database.read(engine, lambda connection: connection.execute(text("SELECT 1")))
+    except DatabaseError as error:
+        log.warning("%s", words(error))
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,7 @@ class Schema:
     def upgrade(self, engine: Engine) -> None:
         """Bring a database up to date, in one transaction; does nothing when it is.
 
-        A revision of a later release is left as it is: during a rolling update, nodes of both releases use the database.
+        A revision of a later release is left as it is: during a rolling update, nodes of both use the database.
 
         Raises:
             SQLAlchemyError: the database cannot be reached, or refuses a step; nothing was changed.
@@ -110,7 +133,7 @@ class Schema:
 
 
 def run() -> None:
-    """What an actor's `env.py` does: run the revisions on the connection and in the transaction of `Schema.upgrade`."""
+    """What an actor's `env.py` does: run the revisions inside the transaction of `Schema.upgrade`."""
     attributes = context.config.attributes
     context.configure(connection=attributes["connection"], version_table=attributes["version_table"])
     context.run_migrations()

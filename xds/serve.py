@@ -7,7 +7,8 @@
 5  the first worker able to answer says so, one line on stderr
 6  SIGTERM: no new connections, requests under way end, exit code 0
 
-The TLS context is made once, before the fork: gunicorn asks for it at every connection, and workers that share it share session tickets.
+The TLS context is made once, before the fork: gunicorn asks for it at every connection, and workers that share it share
+session tickets.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import TConn, ThreadWorker
-from sqlalchemy.exc import SQLAlchemyError
 
 from xds import app, database
 from xds.app import Choice
 from xds.config import Settings
+from xds.migrate import DatabaseError, words
 from xds.security.tls import TLSConfigurationError, server_context
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -63,7 +64,7 @@ def serve(settings: Settings, choice: Choice = Choice.ALL) -> None:
     _migrate(settings, choice)
     master = os.getpid()
     try:
-        _Server(settings, choice, context, listener).run()
+        _Server(settings, choice, context, listener).run()  # type: ignore[no-untyped-call]
     except SystemExit as end:
         if os.getpid() != master:
             raise  # a worker; its exit code tells the master why
@@ -107,16 +108,11 @@ def _migrate(settings: Settings, choice: Choice) -> None:
         engine = app.engine(settings, actor)
         try:
             app.SCHEMAS[actor].upgrade(engine)
-        except SQLAlchemyError as error:
+        except DatabaseError as error:
             where = database.describe(app.database_url(settings, actor))
-            raise StartError(f"database of the {actor}, {where}: {database.trouble(error).value} ({words(error)})") from error
+            raise StartError(f"database of the {actor}, {where}: {words(error)}") from error
         finally:
             engine.dispose()
-
-
-def words(error: SQLAlchemyError) -> str:
-    """What the database said, on one line, for an operator."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 class _Timed:
@@ -154,26 +150,26 @@ class _TLSSocket(_Timed, ssl.SSLSocket):
     """A connection with TLS."""
 
 
-class _Worker(ThreadWorker):  # type: ignore[misc]
+class _Worker(ThreadWorker):
     """gunicorn's threaded worker with timed sockets."""
 
     def enqueue_req(self, conn: TConn) -> None:
         """Hand a connection to a thread; called for new ones and for kept-alive ones with a further request."""
         if not isinstance(conn.sock, _Timed):
             conn.sock = _PlainSocket(fileno=conn.sock.detach())
-        super().enqueue_req(conn)
+        super().enqueue_req(conn)  # type: ignore[no-untyped-call]
 
 
-class _Log(Logger):  # type: ignore[misc]
+class _Log(Logger):
     """gunicorn's messages, written as everything else is; no access log."""
 
     def setup(self, cfg: Any) -> None:
-        super().setup(cfg)
+        super().setup(cfg)  # type: ignore[no-untyped-call]
         self.error_log.handlers.clear()
         self.error_log.propagate = True
 
 
-class _Server(BaseApplication):  # type: ignore[misc]
+class _Server(BaseApplication):
     """gunicorn, told our settings."""
 
     def __init__(
@@ -184,12 +180,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
         self._context = context
         self._fd = listener.detach()
         _Timed.seconds = settings.server.idle_seconds
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
         """Fill in gunicorn's settings; they are named in its documentation."""
+        config: Any = self.cfg
         for name, value in self._options().items():
-            self.cfg.set(name, value)
+            config.set(name, value)
 
     def load(self) -> Wsgi:
         """Make the application, in a worker."""
@@ -220,7 +217,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
         if Path("/dev/shm").is_dir():  # noqa: S108 - the workers' heartbeat must not wait for a disk
             options["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
         if self._context and self._settings.tls:
-            options |= {"certfile": str(self._settings.tls.certificate), "ssl_context": lambda _config, _default: self._context}
+            options |= {
+                "certfile": str(self._settings.tls.certificate),
+                "ssl_context": lambda _config, _default: self._context,
+            }
         return options
 
     def _ready(self, worker: Worker) -> None:

@@ -38,7 +38,9 @@ def test_an_empty_database_gets_the_tables_the_code_uses(schema: Schema, engine:
 
 
 @both
-def test_the_definitions_are_those_of_the_models_to_the_letter(schema: Schema, new_engine: Callable[[], Engine]) -> None:
+def test_the_definitions_are_those_of_the_models_to_the_letter(
+    schema: Schema, new_engine: Callable[[], Engine]
+) -> None:
     """Alembic compares no partial indexes, collations or table options."""
     migrated, made = new_engine(), new_engine()
     schema.upgrade(migrated)
@@ -52,8 +54,8 @@ def _definitions(engine: Engine, schema: Schema) -> set[str]:
     else:
         query = """
             SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = current_schema()
-            UNION ALL SELECT table_name, concat_ws(' ', column_name, data_type, collation_name, is_nullable, column_default,
-                col_description(format('%I.%I', table_schema, table_name)::regclass, ordinal_position))
+            UNION ALL SELECT table_name, concat_ws(' ', column_name, data_type, collation_name, is_nullable,
+                column_default, col_description(format('%I.%I', table_schema, table_name)::regclass, ordinal_position))
             FROM information_schema.columns WHERE table_schema = current_schema()
             UNION ALL SELECT conrelid::regclass::text, conname || pg_get_constraintdef(oid) FROM pg_constraint
             WHERE connamespace = current_schema()::regnamespace"""
@@ -78,7 +80,9 @@ def test_both_actors_can_share_a_database(engine: Engine) -> None:
 def test_what_is_up_to_date_is_left_alone(engine: Engine) -> None:
     schema = registry.migrations.SCHEMA
     schema.upgrade(engine)
-    database.write(engine, lambda connection: connection.execute(text("INSERT INTO patient (value) VALUES ('1^^^&1.2&ISO')")))
+    database.write(
+        engine, lambda connection: connection.execute(text("INSERT INTO patient (value) VALUES ('1^^^&1.2&ISO')"))
+    )
     schema.upgrade(engine)
     assert database.read(engine, lambda connection: connection.scalar(text("SELECT count(*) FROM patient"))) == 1
 

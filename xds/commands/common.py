@@ -71,13 +71,20 @@ def variable(section: str, key: str) -> str:
 
 
 ConfigFile = Annotated[
-    Path, typer.Option("-c", "--config", metavar="FILE", envvar=f"{PREFIX}CONFIG", help="The settings, as `xds init` writes them.")
+    Path,
+    typer.Option(
+        "-c", "--config", metavar="FILE", envvar=f"{PREFIX}CONFIG", help="The settings, as `xds init` writes them."
+    ),
 ]
 OptionalConfigFile = Annotated[
-    Path | None, typer.Option("-c", "--config", metavar="FILE", envvar=f"{PREFIX}CONFIG", help="The settings; options come before them.")
+    Path | None,
+    typer.Option(
+        "-c", "--config", metavar="FILE", envvar=f"{PREFIX}CONFIG", help="The settings; options come before them."
+    ),
 ]
 Verbose = Annotated[
-    bool, typer.Option("-v", "--verbose", callback=_set_verbose, help="Say more: each step, and all of an unexpected error.")
+    bool,
+    typer.Option("-v", "--verbose", callback=_set_verbose, help="Say more: each step, and all of an unexpected error."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Data as JSON on stdout, for machines.")]
 

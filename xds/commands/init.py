@@ -1,7 +1,7 @@
 """`xds init`: a directory from which a server can be started at once.
 
-Settings with a word on each, the affinity domain's codes, a development authority with server and client certificates. Identifiers are made
-under 2.25 (ITU-T X.667), where every UUID is an OID that needs no registration.
+Settings with a word on each, the affinity domain's codes, a development authority with server and client certificates.
+Identifiers are made under 2.25 (ITU-T X.667), where every UUID is an OID that needs no registration.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Annotated
 from uuid import uuid4
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from xds.commands.common import USAGE, CommandError, Verbose, terminal
-from xds.config import DEFAULT_PORT, MAX_PORT, DatabaseURL, Expected, SecretURL, StoreURL, hide
+from xds.config import DEFAULT_PORT, MAX_PORT, DatabaseURL, StoreURL, checked
 from xds.content.files import oid_of
 from xds.metadata import affinity
 from xds.metadata.affinity import AffinityDomainError
@@ -32,19 +31,35 @@ def init(
     port: Annotated[int, typer.Option(min=1, max=MAX_PORT, envvar="XDS_SERVER__PORT", help="TCP port.")] = DEFAULT_PORT,
     host: Annotated[
         str | None,
-        typer.Option(metavar="NAME", envvar="XDS_SERVER__NAME", help="Name by which others reach this machine. [default: this machine only]"),
+        typer.Option(
+            metavar="NAME",
+            envvar="XDS_SERVER__NAME",
+            help="Name by which others reach this machine. [default: this machine only]",
+        ),
     ] = None,
     database: Annotated[
         str | None,
-        typer.Option(metavar="URL", envvar="XDS_DATABASE", help="postgresql+psycopg://USER:PASSWORD@HOST/NAME, for both actors. [default: SQLite in DIR]"),
+        typer.Option(
+            metavar="URL",
+            envvar="XDS_DATABASE",
+            help="postgresql+psycopg://USER:PASSWORD@HOST/NAME, for both actors. [default: SQLite in DIR]",
+        ),
     ] = None,
     store: Annotated[
         str | None,
-        typer.Option(metavar="URL", envvar="XDS_STORE", help="s3+http://KEY:SECRET@HOST:9000/BUCKET, or a directory. [default: a directory in DIR]"),
+        typer.Option(
+            metavar="URL",
+            envvar="XDS_STORE",
+            help="s3+http://KEY:SECRET@HOST:9000/BUCKET, or a directory. [default: a directory in DIR]",
+        ),
     ] = None,
     codes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", envvar="XDS_AFFINITY__CODES", help="codes.xml of the affinity domain. [default: the one that comes with xds]"),
+        typer.Option(
+            metavar="FILE",
+            envvar="XDS_AFFINITY__CODES",
+            help="codes.xml of the affinity domain. [default: the one that comes with xds]",
+        ),
     ] = None,
     verbose: Verbose = False,
 ) -> None:
@@ -54,7 +69,8 @@ def init(
     terminal.say(f"Written: {path}, {directory / CODES}, {directory / CERTS}/ (for development only).")
     if not affinity.load(directory / CODES).assigning_authorities:
         terminal.say(
-            f"Patient ids of any assigning authority are accepted until one is configured: [affinity] assigning_authorities in {path}."
+            "Patient ids of any assigning authority are accepted until one is configured: [affinity] "
+            f"assigning_authorities in {path}."
         )
     terminal.say(f"Next: xds serve -c {path}")
     terminal.say(f"      xds patient add -c {path} 'ID^^^&OID&ISO'")
@@ -96,7 +112,9 @@ def write(
 def _refuse_existing(directory: Path) -> None:
     for name in (SETTINGS, CODES):
         if (directory / name).exists():
-            raise CommandError(f"{directory / name} is there already and is never overwritten; choose another DIR", USAGE)
+            raise CommandError(
+                f"{directory / name} is there already and is never overwritten; choose another DIR", USAGE
+            )
 
 
 def _codes(path: Path | None) -> bytes:
@@ -110,15 +128,12 @@ def _codes(path: Path | None) -> bytes:
 
 
 def _checked(kind: object, value: str | None, option: str) -> str | None:
-    """A URL as the settings will take it, relative paths made absolute."""
     if value is None:
         return None
     try:
-        url: SecretURL = TypeAdapter(kind).validate_python(value)
-    except ValidationError:
-        expected = next(item.text for item in getattr(kind, "__metadata__", ()) if isinstance(item, Expected))
-        raise CommandError(f"{option} {hide(value)}: expected {expected}", USAGE) from None
-    return url.get_secret_value()
+        return checked(kind, value)
+    except ValueError as error:
+        raise CommandError(f"{option} {error}", USAGE) from None
 
 
 def _settings_text(*, port: int, host: str | None, registry: str, repository: str, store: str) -> str:

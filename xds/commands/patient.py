@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
-from sqlalchemy import Engine
 
 from registry import patients
 from xds import app, database
@@ -14,13 +13,14 @@ from xds.commands.common import USAGE, AsJson, CommandError, ConfigFile, Verbose
 from xds.config import Settings
 from xds.metadata.datatypes import DATATYPES
 from xds.metadata.hl7 import CX
+from xds.migrate import Database
 from xds.transactions import Actor
 
 commands = typer.Typer(help="Patients that the registry knows.", no_args_is_help=True)
 _PAGE = 1000
 
 
-def open_registry(chosen: Settings) -> Engine:
+def open_registry(chosen: Settings) -> Database:
     """The registry's database, brought up to date."""
     engine = app.engine(chosen, Actor.REGISTRY)
     app.SCHEMAS[Actor.REGISTRY].upgrade(engine)
@@ -70,7 +70,7 @@ def list_(config: ConfigFile, as_json: AsJson = False, verbose: Verbose = False)
             terminal.data(value)
 
 
-def _pages(engine: Engine) -> Iterator[str]:
+def _pages(engine: Database) -> Iterator[str]:
     last = ""
     while page := database.read(engine, lambda connection: patients.active(connection, last, _PAGE)):  # noqa: B023 - read at once
         yield from page

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from xds.commands.common import USAGE, CommandError, settings, variable
+from xds import app
+from xds.client import RegistryClient, RepositoryClient
+from xds.commands.common import USAGE, CommandError, variable
 from xds.config import Client, Settings, load
-from xds.security.tls import TLSSettings
+from xds.messages import Caller
+from xds.metadata.affinity import AffinityDomain
+from xds.security.tls import TLSConfigurationError, TLSSettings, client_context
+from xds.soap.transport import SoapTransport
+
+T = TypeVar("T")
+CALLER = Caller("xds")
 
 RegistryURL = Annotated[
     str | None,
-    typer.Option("--registry", metavar="URL", envvar=variable("client", "registry"), help="Endpoint of the Document Registry."),
+    typer.Option(
+        "--registry", metavar="URL", envvar=variable("client", "registry"), help="Endpoint of the Document Registry."
+    ),
 ]
 RepositoryURL = Annotated[
     str | None,
-    typer.Option("--repository", metavar="URL", envvar=variable("client", "repository"), help="Endpoint of the Document Repository."),
+    typer.Option(
+        "--repository",
+        metavar="URL",
+        envvar=variable("client", "repository"),
+        help="Endpoint of the Document Repository.",
+    ),
 ]
 Certificate = Annotated[
     Path | None,
@@ -29,7 +45,12 @@ Key = Annotated[
 ]
 Authorities = Annotated[
     Path | None,
-    typer.Option("--cacert", metavar="FILE", envvar=variable("client", "ca"), help="Authorities that servers are trusted by (PEM)."),
+    typer.Option(
+        "--cacert",
+        metavar="FILE",
+        envvar=variable("client", "ca"),
+        help="Authorities that servers are trusted by (PEM).",
+    ),
 ]
 
 
@@ -40,18 +61,66 @@ class Peers:
     Attributes:
         settings: of the file given with `-c`, and of the environment.
         client: `[client]` with the options over it.
-        has_file: whether there is a file, and with it an affinity domain.
+        affinity: the affinity domain; None without a file.
+        transport: connections, kept alive.
     """
 
     settings: Settings
     client: Client
-    has_file: bool
+    affinity: AffinityDomain | None
+    transport: SoapTransport
 
     @property
-    def tls(self) -> TLSSettings:
-        """Certificates to show and to trust."""
-        given = {"--cert": self.client.certificate, "--key": self.client.key, "--cacert": self.client.ca}
-        if missing := [option for option, value in given.items() if value is None]:
-            raise CommandError(f"{', '.join(missing)}: missing; give it, or -c FILE with a section [client]", USAGE)
-        certificate, key, ca = given.values()
-        return TLSSettings(certificate, key, ca)  # type: ignore[arg-type]
+    def registry(self) -> RegistryClient:
+        """The Document Registry."""
+        return RegistryClient(self.transport, _given(self.client.registry, "--registry"))
+
+    @property
+    def repository(self) -> RepositoryClient:
+        """The Document Repository."""
+        return RepositoryClient(self.transport, _given(self.client.repository, "--repository"))
+
+
+def connect(
+    config: Path | None,
+    *,
+    registry: str | None = None,
+    repository: str | None = None,
+    cert: Path | None = None,
+    key: Path | None = None,
+    cacert: Path | None = None,
+    connections: int = 4,
+) -> Peers:
+    """Put options and settings together; nothing is sent yet.
+
+    Raises:
+        CommandError: something is missing or cannot be used.
+        ConfigurationError: of the settings.
+    """
+    settings = load(config)
+    options = {"registry": registry, "repository": repository, "certificate": cert, "key": key, "ca": cacert}
+    client = settings.client.model_copy(update={name: value for name, value in options.items() if value is not None})
+    transport = SoapTransport(_context(client), connections=connections)
+    return Peers(settings, client, app.domain(settings) if config else None, transport)
+
+
+def _context(client: Client) -> ssl.SSLContext | None:
+    """TLS with the client's certificate; none is needed where all endpoints are plain HTTP."""
+    urls = [url for url in (client.registry, client.repository) if url]
+    if urls and all(url.startswith("http:") for url in urls):
+        return None
+    tls = TLSSettings(
+        Path(_given(client.certificate, "--cert")),
+        Path(_given(client.key, "--key")),
+        Path(_given(client.ca, "--cacert")),
+    )
+    try:
+        return client_context(tls)
+    except TLSConfigurationError as error:
+        raise CommandError(str(error), USAGE) from None
+
+
+def _given(value: T | None, option: str) -> T:
+    if value is None:
+        raise CommandError(f"{option}: missing; give it, or -c FILE with a section [client]", USAGE)
+    return value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from xds.ebxml.xml import Element, quoted, text
+from xds.ebxml.xml import Element, parse, quoted, text
 from xds.errors import Code as ErrorCode
 from xds.errors import XDSError
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Carrier
@@ -171,6 +171,20 @@ def decode_list(elements: Element | tuple[()]) -> tuple[Submission, list[XDSErro
     return submission, report
 
 
+def decode_served(body: bytes) -> RegistryObject:
+    """Decode one object as this registry, or another one, serves it (`ServedObject.body`).
+
+    Raises:
+        ValueError: if it is no DocumentEntry, SubmissionSet, Folder or Association.
+    """
+    submission, _ = decode_list(
+        parse(b'<rim:RegistryObjectList xmlns:rim="%b">%b</rim:RegistryObjectList>' % (RIM.encode(), body))
+    )
+    for obj in submission.objects:
+        return obj
+    raise ValueError("no registry object of XDS")
+
+
 def _siblings(elements: list[Element]) -> dict[str, list[Element]]:
     """Classifications that stand beside the object they classify, by its id."""
     found: dict[str, list[Element]] = {}
@@ -245,10 +259,11 @@ def _association_slot(obj: _Object, element: Element) -> None:
         return
     if slot.name != "SubmissionSetStatus":
         obj.unknown_slot(slot)
-    elif len(slot.values) == 1:
-        obj.fields["submission_set_status"] = slot.values[0].strip(SPACE)
     else:
-        obj.wrong(f"the slot SubmissionSetStatus has {len(slot.values)} values instead of one")
+        if len(slot.values) != 1:
+            obj.wrong(f"the slot SubmissionSetStatus has {len(slot.values)} values instead of one")
+        if slot.values:  # the first, so that no rule takes it for missing
+            obj.fields["submission_set_status"] = slot.values[0].strip(SPACE)
 
 
 def _association_documentation(obj: _Object, element: Element) -> None:
@@ -280,9 +295,10 @@ def _decode_slot(obj: _Object, element: Element, rows: dict[tuple[Carrier, str],
     values = tuple(value.strip(SPACE) for value in slot.values)
     if row.many:
         obj.fields[row.field] = values
-    elif len(values) > 1:
+        return
+    if len(values) > 1:
         obj.wrong(f"{row.name} has {len(values)} values instead of one: {', '.join(values)[:200]}")
-    elif values:
+    if values:  # the first, so that no rule takes it for missing
         obj.fields[row.field] = values[0]
 
 

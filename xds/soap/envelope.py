@@ -14,7 +14,7 @@ Envelopes are written as octets: a prefix, the body as it is, a suffix. Decision
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -23,11 +23,41 @@ from lxml import etree
 from xds.ebxml.xml import Element, parse, quoted, text
 from xds.errors import SoapFault
 from xds.metadata.vocabulary import SOAP, WSA, WSA_ANONYMOUS
+from xds.soap.faults import (
+    SOAP_1_1,
+    SOAP_FAULT,
+    WSA_FAULT,
+    EnvelopeFault,
+    action_mismatch,
+    action_not_supported,
+    decode_fault,
+    decode_in_soap_1_1,
+    encode_in_soap_1_1,
+    fault_action,
+    fault_blocks,
+    fault_element,
+    header_required,
+    invalid_header,
+)
 from xds.soap.mime import shown
 
-SOAP_1_1 = "http://schemas.xmlsoap.org/soap/envelope/"
-WSA_FAULT = f"{WSA}/fault"
-SOAP_FAULT = f"{WSA}/soap/fault"
+__all__ = [
+    "SOAP_1_1",
+    "SOAP_FAULT",
+    "UNDERSTOOD",
+    "WSA_FAULT",
+    "Envelope",
+    "EnvelopeFault",
+    "action_not_supported",
+    "check_http_action",
+    "decode_fault",
+    "encode_answer",
+    "encode_fault",
+    "encode_request",
+    "new_message_id",
+    "read_answer",
+    "read_request",
+]
 
 ENVELOPE, HEADER, BODY, FAULT = (f"{{{SOAP}}}{name}" for name in ("Envelope", "Header", "Body", "Fault"))
 ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO, RELATES_TO = (
@@ -77,80 +107,6 @@ class Envelope:
     header: Element | None
 
 
-class EnvelopeFault(SoapFault):
-    """A fault that says more than a SoapFault can: second subcode, header blocks, detail as XML.
-
-    Attributes:
-        subsubcode: qualified name of the subcode's subcode.
-        problem: content of the Detail as XML.
-        blocks: header blocks that go with it as XML (Upgrade, NotUnderstood).
-        relates_to: wsa:MessageID of the message that could not be read to its end.
-        in_soap_1_1: the peer speaks SOAP 1.1 and must be told in it.
-    """
-
-    def __init__(
-        self,
-        code: str,
-        reason: str,
-        *,
-        subcode: str | None = None,
-        subsubcode: str | None = None,
-        problem: str = "",
-        blocks: str = "",
-        status: int | None = None,
-        in_soap_1_1: bool = False,
-    ) -> None:
-        super().__init__(code, reason, subcode=subcode, status=status)
-        self.subsubcode = subsubcode
-        self.problem = problem
-        self.blocks = blocks
-        self.relates_to: str | None = None
-        self.in_soap_1_1 = in_soap_1_1
-
-
-# --- faults of WS-Addressing (SOAP Binding 6.4) -----------------------------------------------------------------
-
-
-def header_required(name: str, reason: str) -> EnvelopeFault:
-    """MessageAddressingHeaderRequired for one of WS-Addressing's headers, by its qualified name."""
-    subcode = f"{{{WSA}}}MessageAddressingHeaderRequired"
-    return EnvelopeFault("Sender", reason, subcode=subcode, problem=_problem_header(name))
-
-
-def invalid_header(name: str, reason: str, subsubcode: str | None = None) -> EnvelopeFault:
-    """InvalidAddressingHeader for a header by its qualified name; `subsubcode` is a local name of 6.4.1."""
-    return EnvelopeFault(
-        "Sender",
-        reason,
-        subcode=f"{{{WSA}}}InvalidAddressingHeader",
-        subsubcode=f"{{{WSA}}}{subsubcode}" if subsubcode else None,
-        problem=_problem_header(name),
-    )
-
-
-def action_not_supported(action: str, why: str) -> EnvelopeFault:
-    """ActionNotSupported, the action in the reason and in the detail."""
-    reason = f"wsa:Action {shown(action)} cannot be processed here: {why}"
-    return EnvelopeFault(
-        "Sender", reason, subcode=f"{{{WSA}}}ActionNotSupported", problem=_problem_action(action, None)
-    )
-
-
-def _action_mismatch(action: str, where: str, other: str) -> EnvelopeFault:
-    fault = invalid_header(ACTION, f"wsa:Action is {shown(action)} but {where} is {shown(other)}", "ActionMismatch")
-    fault.problem = _problem_action(action, shown(other)[1:-1])
-    return fault
-
-
-def _problem_header(name: str) -> str:
-    return f"<wsa:ProblemHeaderQName>wsa:{name.rpartition('}')[2]}</wsa:ProblemHeaderQName>"
-
-
-def _problem_action(action: str, soap_action: str | None) -> str:
-    other = "" if soap_action is None else f"<wsa:SoapAction>{text(soap_action)}</wsa:SoapAction>"
-    return f"<wsa:ProblemAction><wsa:Action>{text(action)}</wsa:Action>{other}</wsa:ProblemAction>"
-
-
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +147,7 @@ def read_answer(data: bytes, request_id: str) -> Envelope | SoapFault:
     """
     root = parse(data)
     if root.tag == f"{{{SOAP_1_1}}}Envelope":
-        return _decode_in_soap_1_1(root)
+        return decode_in_soap_1_1(root)
     header, body = _open(root)
     content = _only_child(body)
     if content.tag == FAULT:
@@ -217,7 +173,7 @@ def check_http_action(envelope: Envelope, named: Iterable[tuple[str, str | None]
     for where, value in named:
         other = (value or "").strip().strip('"').strip()
         if other and other != envelope.action:
-            fault = _action_mismatch(envelope.action, where, other)
+            fault = action_mismatch(envelope.action, where, other)
             fault.relates_to = envelope.message_id
             raise fault
 
@@ -403,72 +359,8 @@ def _relates_to(message_id: str | None) -> str:
 
 
 def encode_fault(fault: SoapFault, relates_to: str | None) -> bytes:
-    """Write a fault (SOAP 1.2 Part 1, 5.4; WS-Addressing SOAP Binding 6 for its action)."""
-    if isinstance(fault, EnvelopeFault):
-        if fault.in_soap_1_1:
-            return _encode_in_soap_1_1(fault)
-        subcodes, problem, blocks = (fault.subcode, fault.subsubcode), fault.problem, fault.blocks
-    else:
-        subcodes, problem, blocks = (fault.subcode, None), "", ""
-    if fault.detail:
-        problem += f"<problem>{text(fault.detail)}</problem>"
-    is_addressing = (fault.subcode or "").startswith(f"{{{WSA}}}")
-    prefix = _prefix(_relates_to(relates_to) + blocks, WSA_FAULT if is_addressing else SOAP_FAULT)
-    detail = f"<soap:Detail>{problem}</soap:Detail>" if problem else ""
-    body = (
-        f"<soap:Fault><soap:Code><soap:Value>soap:{fault.code}</soap:Value>{_subcode(subcodes)}</soap:Code>"
-        f'<soap:Reason><soap:Text xml:lang="en">{text(fault.reason)}</soap:Text></soap:Reason>{detail}</soap:Fault>'
-    )
-    return prefix + body.encode() + _SUFFIX
-
-
-def _subcode(names: tuple[str | None, str | None]) -> str:
-    written = ""
-    for name in filter(None, reversed(names)):
-        namespace, _, local = name.removeprefix("{").rpartition("}")
-        value = f"<soap:Value xmlns:sub={quoted(namespace)}>sub:{text(local)}</soap:Value>"
-        written = f"<soap:Subcode>{value}{written}</soap:Subcode>"
-    return written
-
-
-def _encode_in_soap_1_1(fault: EnvelopeFault) -> bytes:
-    return (
-        f'<soap:Envelope xmlns:soap="{SOAP_1_1}"><soap:Header>{fault.blocks}</soap:Header><soap:Body><soap:Fault>'
-        f"<faultcode>soap:{fault.code}</faultcode><faultstring>{text(fault.reason)}</faultstring>"
-        "</soap:Fault></soap:Body></soap:Envelope>"
-    ).encode()
-
-
-# --- faults of a peer -------------------------------------------------------------------------------------------
-
-
-def decode_fault(element: Element) -> SoapFault:
-    """Read soap:Fault as sent by another actor (SOAP 1.2 Part 1, 5.4)."""
-    values = list(_values(element.find(f"{{{SOAP}}}Code")))
-    reasons = [(text_.text or "").strip() for text_ in element.iterfind(f"{{{SOAP}}}Reason/{{{SOAP}}}Text")]
-    detail = element.find(f"{{{SOAP}}}Detail")
-    return SoapFault(
-        _local(values[0]) if values else "Receiver",
-        next(filter(None, reasons), "no reason was given"),
-        subcode=values[1] if len(values) > 1 else None,
-        detail=None if detail is None else " ".join("".join(map(str, detail.itertext())).split())[:500] or None,
-    )
-
-
-def _values(code: Element | None) -> Iterator[str]:
-    """Qualified names of a fault's code and its subcodes, outermost first."""
-    while code is not None:
-        value = code.find(f"{{{SOAP}}}Value")
-        if value is not None:
-            prefix, _, local = (value.text or "").strip().rpartition(":")
-            namespace = value.nsmap.get(prefix or None)
-            yield f"{{{namespace}}}{local}" if namespace else local
-        code = code.find(f"{{{SOAP}}}Subcode")
-
-
-def _decode_in_soap_1_1(root: Element) -> SoapFault:
-    """Make out what a peer said in SOAP 1.1."""
-    code = (root.findtext(".//faultcode") or "Server").rpartition(":")[2].partition(".")[0]
-    reason = (root.findtext(".//faultstring") or "").strip() or "no reason was given"
-    names = {"Client": "Sender", "Server": "Receiver"}
-    return SoapFault(names.get(code, code), f"{reason} (said in SOAP 1.1)")
+    """Write a fault; `relates_to` as for an answer."""
+    if isinstance(fault, EnvelopeFault) and fault.in_soap_1_1:
+        return encode_in_soap_1_1(fault)
+    headers = _relates_to(relates_to) + fault_blocks(fault)
+    return _prefix(headers, fault_action(fault)) + fault_element(fault) + _SUFFIX

@@ -27,12 +27,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -41,10 +39,10 @@ from xds.errors import Refused, SoapFault, XDSError
 from xds.metadata.vocabulary import SOAP
 from xds.soap import envelope
 from xds.soap.bodies import CODECS, Codec, Encoded, contents
-from xds.soap.caller import TrustedProxy, identify
-from xds.soap.envelope import UNDERSTOOD, Envelope, EnvelopeFault, action_not_supported
-from xds.soap.mime import Limits, shown
-from xds.soap.mtom import SOAP_XML, Attachment, InlineWriter, Message, MultipartWriter, read_message
+from xds.soap.call import Answer, Call, ServerSettings
+from xds.soap.caller import identify
+from xds.soap.envelope import Envelope, EnvelopeFault, action_not_supported
+from xds.soap.mime import shown
 from xds.soap.pages import ConnectionSheet, Pages, Ready, plain
 from xds.soap.wsgi import (
     Environ,
@@ -58,6 +56,8 @@ from xds.soap.wsgi import (
     status_line,
 )
 from xds.transactions import BY_ACTION, TRANSACTIONS, Actor, Transaction
+
+__all__ = ["ServerSettings", "SoapApplication"]
 
 
 @contextmanager
@@ -86,31 +86,9 @@ with _spyne_importable():
     from spyne.protocol import ProtocolBase
     from spyne.server._base import ServerBase
     from spyne.service import Service
+    from spyne.util.appreg import unregister_application
 
 log = logging.getLogger(__name__)
-
-_UNSUPPORTED_MEDIA_TYPE = 415
-_PLAIN = f"{SOAP_XML}; charset=UTF-8"
-_SOAP_1_1_PLAIN = "text/xml; charset=UTF-8"
-
-
-@dataclass(frozen=True)
-class ServerSettings:
-    """How the server takes requests.
-
-    Attributes:
-        limits: what one message may cost.
-        require_certificate: refuse callers without one; False only where another layer says who may call.
-        proxy: the TLS-terminating proxy in front, if any.
-        understood: qualified names of the headers that may carry mustUnderstand.
-        drain: octets of an unwanted body that are still read so that the connection can be kept.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    require_certificate: bool = True
-    proxy: TrustedProxy | None = None
-    understood: frozenset[str] = UNDERSTOOD
-    drain: int = 1 << 20
 
 
 class SoapApplication:
@@ -149,14 +127,20 @@ class SoapApplication:
         return self._page(path, environ, start_response)
 
     def _exchange(self, endpoint: _Endpoint, environ: Environ, start_response: StartResponse) -> Reply:
-        call = _Call(environ, self._settings, Exchange(endpoint.actor, environ.get("REMOTE_ADDR") or ""))
+        call = Call(environ, self._settings, Exchange(endpoint.actor, environ.get("REMOTE_ADDR") or ""))
         answer = endpoint.answer(call)
         # 10
-        if call.body is None or not call.body.drain(self._settings.drain):
+        is_read = call.body is not None and call.body.drain(self._settings.drain)
+        if not is_read:
             close_connection(start_response)
         call.exchange.status = answer.status
         start_response(status_line(answer.status), answer.headers())
-        return Reply(answer.chunks, call.closing, lambda whole: self._end(call.exchange, whole=whole))
+        return Reply(
+            answer.chunks,
+            call.closing,
+            lambda whole: self._end(call.exchange, whole=whole),
+            linger_on=None if is_read else environ,
+        )
 
     def _end(self, exchange: Exchange, *, whole: bool) -> None:
         exchange.duration = perf_counter() - exchange.started
@@ -173,10 +157,11 @@ class SoapApplication:
         if method not in {"GET", "HEAD"} and not page.status.startswith("404"):
             allowed = "GET, HEAD, POST" if path in self._endpoints else "GET, HEAD"
             page = plain("405 Method Not Allowed", f"{shown(method)} is not possible here", ("Allow", allowed))
-        if not _is_drained(environ, self._settings):
+        is_read = _is_drained(environ, self._settings)
+        if not is_read:
             close_connection(start_response)
         start_response(page.status, page.headers())
-        return [] if method == "HEAD" else [page.body]
+        return Reply(() if method == "HEAD" else (page.body,), linger_on=None if is_read else environ)
 
 
 def _is_drained(environ: Environ, settings: ServerSettings) -> bool:
@@ -184,92 +169,6 @@ def _is_drained(environ: Environ, settings: ServerSettings) -> bool:
         return RequestBody(environ, settings.limits.message).drain(settings.drain)
     except SoapFault:
         return False
-
-
-@dataclass
-class _Answer:
-    """What goes out: HTTP status, media type, octets, and how many these are if that is known."""
-
-    status: int
-    media_type: str
-    chunks: Iterable[bytes]
-    length: int | None
-
-    def headers(self) -> list[tuple[str, str]]:
-        length = [] if self.length is None else [("Content-Length", str(self.length))]
-        return [("Content-Type", self.media_type), *length]
-
-
-@dataclass
-class _Call:
-    """One request on its way through the steps."""
-
-    environ: Environ
-    settings: ServerSettings
-    exchange: Exchange
-    closing: ExitStack = field(default_factory=ExitStack)
-    body: RequestBody | None = None
-    message: Message | None = None
-    envelope: Envelope | None = None
-    relates_to: str | None = None
-    raised: Exception | None = None
-
-    def open(self) -> None:
-        """Steps 1 and 2."""
-        self.body = RequestBody(self.environ, self.settings.limits.message)
-        self.body.check_length()
-        coding = (self.environ.get("HTTP_CONTENT_ENCODING") or "identity").strip().lower()
-        if coding != "identity":
-            reason = f"Content-Encoding is {shown(coding)}, expected none"
-            raise SoapFault("Sender", reason, status=_UNSUPPORTED_MEDIA_TYPE)
-        self.message = read_message(self.body, self.environ.get("CONTENT_TYPE"), self.settings.limits)
-        self.closing.callback(self.message.close)
-
-    def read_envelope(self) -> None:
-        """Step 3."""
-        if self.message is None:
-            raise RuntimeError("the envelope is read after the message was opened")
-        try:
-            self.envelope = envelope.read_request(self.message.root, self.settings.understood)
-        except EnvelopeFault as fault:
-            self._relate_to(fault.relates_to)
-            raise
-        self._relate_to(self.envelope.message_id)
-        envelope.check_http_action(
-            self.envelope,
-            (
-                ("the Content-Type's action parameter", self.message.action),
-                ("the HTTP header SOAPAction", self.environ.get("HTTP_SOAPACTION")),
-            ),
-        )
-
-    def _relate_to(self, message_id: str | None) -> None:
-        self.relates_to = message_id
-        self.exchange.message_id = _safe_for_logs(message_id) if message_id else envelope.new_message_id()
-
-    def answer(self, action: str, encoded: Encoded) -> _Answer:
-        """Step 9 for what the actor answered."""
-        body, attachments = encoded
-        return self._in_kind(200, envelope.encode_answer(action, self.relates_to, body), attachments)
-
-    def fault(self, fault: SoapFault) -> _Answer:
-        """Step 9 for a fault."""
-        self.exchange.outcome = f"fault {fault.code}"
-        written = envelope.encode_fault(fault, self.relates_to)
-        if isinstance(fault, EnvelopeFault) and fault.in_soap_1_1:
-            return _Answer(fault.status, _SOAP_1_1_PLAIN, (written,), len(written))
-        return self._in_kind(fault.status, written, ())
-
-    def _in_kind(self, status: int, written: bytes, attachments: Sequence[Attachment]) -> _Answer:
-        is_mtom = self.message is not None and self.message.is_mtom
-        if not is_mtom and not attachments:
-            return _Answer(status, _PLAIN, (written,), len(written))
-        writer = (MultipartWriter if is_mtom else InlineWriter)(written, attachments)
-        return _Answer(status, writer.content_type, writer, writer.content_length())
-
-
-def _safe_for_logs(message_id: str) -> str:
-    return re.sub(r"[^\x21-\x7e]", "?", message_id.strip())[:200]
 
 
 class _Endpoint(ServerBase):
@@ -283,9 +182,11 @@ class _Endpoint(ServerBase):
         self.actor = actor
         self._settings = settings
         service = type(actor.name, (Service,), dict(_methods(actor, implementation)))
-        super().__init__(Application([service], SOAP, name=actor, in_protocol=_Passing(), out_protocol=_Passing()))
+        application = Application([service], SOAP, name=actor, in_protocol=_Passing(), out_protocol=_Passing())
+        unregister_application(application)  # from a list of spyne's that nobody needs and that would keep the actors
+        super().__init__(application)
 
-    def answer(self, call: _Call) -> _Answer:
+    def answer(self, call: Call) -> Answer:
         """Take a call from step 1 to 9; whatever goes wrong becomes an answer."""
         try:
             return self._steps(call)
@@ -297,17 +198,19 @@ class _Endpoint(ServerBase):
         except Exception as error:  # noqa: BLE001 - this is the place
             return _internal(call, error)
 
-    def _steps(self, call: _Call) -> _Answer:
+    def _steps(self, call: Call) -> Answer:
         call.open()  # 1, 2
-        begun = MethodContext(self, MethodContext.SERVER)
-        begun.in_string = call
+        context = MethodContext(self, MethodContext.SERVER)
+        context.in_string = call
+        frames = [context]
         try:
-            (context,) = self.generate_contexts(begun)  # 3, 4
-            return self._called(call, context)
+            frames += self.generate_contexts(context)  # 3, 4
+            return self._called(call, frames[-1])
         finally:
-            begun.__dict__.clear()  # spyne's contexts are cycles: messages would stay in memory until they are collected
+            for frame in frames:
+                frame.__dict__.clear()  # they are cycles, which would keep the message in memory
 
-    def _called(self, call: _Call, context: Any) -> _Answer:
+    def _called(self, call: Call, context: Any) -> Answer:
         call.exchange.caller = identify(  # 5
             call.environ,
             call.exchange.message_id,
@@ -319,8 +222,7 @@ class _Endpoint(ServerBase):
         if call.raised is not None:
             raise call.raised
         self.get_out_string(context)  # 8, 9
-        answer: _Answer = context.out_string
-        context.__dict__.clear()
+        answer: Answer = context.out_string
         return answer
 
 
@@ -368,7 +270,7 @@ def _methods(actor: Actor, implementation: object) -> Iterator[tuple[str, Any]]:
 def _method(row: Transaction, call_actor: Any) -> Any:
     def method(ctx: Any, request: object) -> object:
         """Step 7; spyne would answer an exception itself, so it is carried past it."""
-        call: _Call = ctx.in_document
+        call: Call = ctx.in_document
         try:
             answer = call_actor(request, call.exchange.caller)
         except Exception as error:  # noqa: BLE001 - raised again outside spyne
@@ -398,13 +300,13 @@ def _find(actor: Actor, env: Envelope) -> Transaction:
     return row
 
 
-def _codec(call: _Call) -> Codec:
+def _codec(call: Call) -> Codec:
     if call.exchange.transaction is None:
         raise RuntimeError("a body is read after its transaction was found")
     return CODECS[call.exchange.transaction.number]
 
 
-def _encode(call: _Call, answer: Any) -> Encoded:
+def _encode(call: Call, answer: Any) -> Encoded:
     """Step 8."""
     encoded = _codec(call).encode(answer)
     call.exchange.answer = answer
@@ -412,7 +314,7 @@ def _encode(call: _Call, answer: Any) -> Encoded:
     return encoded
 
 
-def _refuse(call: _Call, errors: tuple[XDSError, ...]) -> _Answer:
+def _refuse(call: Call, errors: tuple[XDSError, ...]) -> Answer:
     """Answer with errors in the transaction's own response (ITI TF-3 4.2.4)."""
     row = call.exchange.transaction
     if row is None:
@@ -420,7 +322,7 @@ def _refuse(call: _Call, errors: tuple[XDSError, ...]) -> _Answer:
     return call.answer(row.response_action, _encode(call, _codec(call).refuse(errors)))
 
 
-def _internal(call: _Call, error: Exception) -> _Answer:
+def _internal(call: Call, error: Exception) -> Answer:
     """Answer what nobody foresaw: the details go to the log, the peer gets the message id to ask about."""
     exchange = call.exchange
     exchange.error = error

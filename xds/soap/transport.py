@@ -1,7 +1,8 @@
-"""The client's side of an exchange: SOAP over mutual TLS, documents as streams both ways; the only file that imports zeep.
+"""The client's side: SOAP over mutual TLS, documents as streams both ways; the only file that imports zeep.
 
-A `SoapTransport` is zeep's transport, so that a plain `zeep.Client` can use the same connections, with a call of our own that does
-not go through zeep's values: it streams parts, reads answers as they arrive, and says in words what is wrong with a peer.
+A `SoapTransport` is zeep's, so that a plain `zeep.Client` can use the same connections, with a call of our own
+that does not go through zeep's values: it streams parts, reads answers as they arrive, and says in words what is wrong
+with a peer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from xds.transactions import ITI_18, ITI_43, Transaction
 
 _READS = frozenset({ITI_18.number, ITI_43.number})  # may be sent twice without harm
 _SOAP_TYPES = frozenset({SOAP_XML, "multipart/related", "text/xml", "application/xop+xml"})
+_BROKEN_OFF = (
+    "the connection broke off before the answer; the server may not accept our certificate, or no message of this size"
+)
 _LIMITS = Limits(root=128 << 20)
 
 
@@ -56,7 +60,7 @@ class SoapTransport(zeep.Transport):
         session.mount("https://", _TLSAdapter(tls, connections))
         session.mount("http://", HTTPAdapter(pool_connections=connections, pool_maxsize=connections))
         timeouts = (connect_timeout, read_timeout)
-        super().__init__(session=session, timeout=timeouts, operation_timeout=timeouts)
+        super().__init__(session=session, timeout=timeouts, operation_timeout=timeouts)  # type: ignore[no-untyped-call]
         session.headers["User-Agent"] = "open-xds"
         session.headers["Accept-Encoding"] = "identity"
         self._limits = limits
@@ -128,10 +132,9 @@ class SoapTransport(zeep.Transport):
     def _answer(self, row: Transaction, url: str, message_id: str, response: requests.Response) -> Answer:
         content_type = response.headers.get("Content-Type", "")
         if content_type.partition(";")[0].strip().lower() not in _SOAP_TYPES:
-            raise PeerUnavailable(
-                f"{url} answered HTTP {response.status_code} with {shown(content_type) if content_type else 'no content'},"
-                f" no SOAP message; check that the address is that of the {row.actor}, path included"
-            )
+            found = f"HTTP {response.status_code} with {shown(content_type) if content_type else 'no content'}"
+            advice = f"check that the address is that of the {row.actor}, path included"
+            raise PeerUnavailable(f"{url} answered {found}, no SOAP message; {advice}")
         try:
             message = read_message(_Incoming(url, response), content_type, self._limits)
             read = envelope.read_answer(message.root, message_id)
@@ -206,7 +209,7 @@ class Answer:
 
 
 class _Outgoing:
-    """A request's octets; remembers what went wrong in reading a document, which urllib3 takes for the connection's fault."""
+    """A request's octets; remembers why a document was unreadable, which urllib3 takes for the connection's fault."""
 
     def __init__(self, root: bytes, parts: Sequence[Attachment], row: Transaction, *, as_mtom: bool) -> None:
         self.error: OSError | None = None
@@ -251,7 +254,7 @@ class _Incoming:
 
 
 class _TLSAdapter(HTTPAdapter):
-    """Connections of one TLS context; requests' own list of authorities and its settings for certificates have no say."""
+    """Connections of one TLS context; requests' own list of authorities has no say."""
 
     def __init__(self, tls: ssl.SSLContext | None, connections: int) -> None:
         self._tls = tls
@@ -262,7 +265,7 @@ class _TLSAdapter(HTTPAdapter):
         assert_hostname = None if self._tls is None or self._tls.check_hostname else False
         super().init_poolmanager(*args, **kwargs, ssl_context=self._tls, assert_hostname=assert_hostname)
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002
         """Leave the connection as the context has it: no certifi bundle is loaded into it."""
         if self._tls is None and url.lower().startswith("https:"):
             raise requests.exceptions.SSLError("no certificate and authorities are configured for https")
@@ -288,26 +291,32 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _in_words(error: requests.RequestException, connect: float, read: float) -> str:
+    """Say what is wrong and what to check."""
     causes = list(_causes(error))
     tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if isinstance(tls, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not accepted: {tls.verify_message}; check the trusted authorities and the URL's host"
-    if tls is not None and "ALERT" in (tls.reason or ""):
-        return f"the server refuses our certificate ({_alert(tls)}); check that it is valid and that the server trusts its authority"
+    if tls is not None:
+        return _tls_in_words(tls)
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {connect:g} s; check host, port and firewalls"
-    if isinstance(error, requests.ReadTimeout) or any(isinstance(cause, TimeoutError) for cause in causes):
+    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
         return f"no answer within {read:g} s; the server may still be working on the message"
-    if tls is not None or isinstance(error, requests.exceptions.SSLError):
-        return f"TLS failed ({tls.reason if tls is not None else error}); check that the port speaks TLS and our certificates"
-    system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
     if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
+        system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
         reason = system.strerror if system else "unknown host"
         return f"no connection ({reason}); check that the server runs, host and port"
-    if isinstance(error, requests.ConnectionError):
-        return "the connection broke off before the answer; a large message may have been beyond the server's limit"
+    if any(isinstance(cause, OSError | urllib3.exceptions.ProtocolError) for cause in causes[1:]):
+        return _BROKEN_OFF
     return f"no request could be made ({error}); check the URL"
 
 
-def _alert(error: ssl.SSLError) -> str:
-    return (error.reason or "").rpartition("ALERT_")[2].replace("_", " ").lower()
+def _tls_in_words(error: ssl.SSLError) -> str:
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, ssl.SSLCertVerificationError):
+        found = f"the server's certificate is not accepted ({error.verify_message})"
+        return f"{found}; check the trusted authorities, and that the certificate names the URL's host"
+    if isinstance(error, ssl.SSLEOFError):
+        return _BROKEN_OFF
+    if "alert" in reason:
+        found = f"the server refuses our certificate or our way to talk ({reason})"
+        return f"{found}; check that the certificate is valid and that the server trusts its authority"
+    return f"TLS failed ({reason}); check that the port speaks TLS"

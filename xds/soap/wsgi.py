@@ -17,6 +17,8 @@ from xds.transactions import Actor, Transaction
 
 log = logging.getLogger(__name__)
 
+_LINGER_SECONDS, _LINGER_IDLE_SECONDS, _LINGER_OCTETS = 5.0, 1.0, 64 << 20
+
 Environ = Mapping[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
@@ -126,7 +128,14 @@ class RequestBody:
             self._ended = self._left == 0
 
     def drain(self, most: int) -> bool:
-        """Read on to the end, at most so many octets; tell whether the connection can carry another request."""
+        """Read on to the end if that is near; tell whether the connection can carry another request.
+
+        Args:
+            most: octets to be read at most. If more are known to come none is read: the peer may be waiting for the
+                answer.
+        """
+        if self._left is not None and self._left > most:
+            return False
         with suppress(SoapFault):
             while not self._ended and most > 0:
                 most -= len(self.read(min(CHUNK, most)))
@@ -152,12 +161,20 @@ class Reply:
         chunks: the octets.
         closing: closed at the end: documents' streams, what was put aside of the request.
         ended: told at the end whether all octets were taken.
+        linger_on: environ of a request that was not read to its end, see `linger`.
     """
 
-    def __init__(self, chunks: Iterable[bytes], closing: ExitStack, ended: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        closing: ExitStack | None = None,
+        ended: Callable[[bool], None] | None = None,
+        linger_on: Environ | None = None,
+    ) -> None:
         self._chunks = chunks
-        self._closing = closing
-        self._ended: Callable[[bool], None] | None = ended
+        self._closing = closing or ExitStack()
+        self._ended = ended
+        self._linger_on = linger_on
         self._whole = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -167,12 +184,31 @@ class Reply:
     def close(self) -> None:
         """End the exchange; a second time does nothing."""
         ended, self._ended = self._ended, None
+        try:
+            self._closing.close()
+        except Exception:
+            log.exception("closing after an answer failed")
         if ended is not None:
-            try:
-                self._closing.close()
-            except Exception:
-                log.exception("closing after an answer failed")
             ended(self._whole)
+        environ, self._linger_on = self._linger_on, None
+        if environ is not None:
+            linger(environ)
+
+
+def linger(environ: Environ) -> None:
+    """Read on for a while after the last answer of a connection (RFC 9112, 9.6).
+
+    Closing with octets unread resets the connection, and a peer that is still sending might never see the answer.
+    """
+    connection: Any = environ.get("gunicorn.socket")
+    deadline, left = time.monotonic() + _LINGER_SECONDS, _LINGER_OCTETS
+    with suppress(OSError, ValueError, AttributeError):
+        while left > 0 and time.monotonic() < deadline:
+            connection.settimeout(_LINGER_IDLE_SECONDS)
+            data = connection.recv(CHUNK)
+            if not data:
+                return
+            left -= len(data)
 
 
 def status_line(status: int) -> str:

@@ -41,11 +41,12 @@ def read_capture(data: bytes) -> Capture:
     start_line = _START_LINE.match(data)
     if not start_line and not _FIELD.match(data):
         return Capture(_guessed(data), data)
-    rest = data[start_line.end() :] if start_line else data.lstrip()
+    # with a line end in front, for a header without fields
+    rest = b"\r\n" + (data[start_line.end() :] if start_line else data.lstrip())
     end = _END_OF_HEADER.search(rest)
     if end is None:
         raise SoapFault("Sender", "the HTTP header has no end (an empty line), and no message follows")
-    fields = BytesHeaderParser(policy=HTTP).parsebytes(rest[: end.start()])
+    fields = BytesHeaderParser(policy=HTTP).parsebytes(rest[2 : end.start()])
     body = rest[end.end() :]
     if "chunked" in str(fields.get("Transfer-Encoding", "")).lower():
         body = _joined(body)
@@ -64,7 +65,8 @@ def _guessed(body: bytes) -> str:
 
 def _joined(body: bytes) -> bytes:
     """Join chunks (RFC 9112, 7.1)."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while match := _CHUNK.match(body, at):
         size = int(match[1], 16)
         if not size:

@@ -51,8 +51,9 @@ CONTENT: tuple[Rule, ...] = (*CONTENT_ALONE, *REGISTERED)
 
 
 def find(rules: tuple[Rule, ...], message: Message, facts: Facts) -> list[Finding]:
-    """Apply one phase's rules and collect every fault, with the section of the standard it breaks."""
-    return [Finding(error, citation(rule)) for rule in rules for error in rule(message, facts)]
+    """Apply one phase's rules and collect every fault once, with the section of the standard it breaks."""
+    found = (Finding(error, citation(rule)) for rule in rules for error in rule(message, facts))
+    return list(dict.fromkeys(found))
 
 
 def check(rules: tuple[Rule, ...], message: Message, facts: Facts) -> list[XDSError]:

@@ -159,7 +159,7 @@ def members_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
                     assoc,
                     f"its target {target.id} is no Folder-DocumentEntry association",
                 )
-        elif isinstance(source, SubmissionSet) and target is None and assoc.submission_set_status != "Reference":
+        elif _by_reference(message, assoc) and is_uuid(assoc.target) and assoc.submission_set_status != "Reference":
             yield association_error(
                 Code.XDSRegistryMetadataError,
                 assoc,

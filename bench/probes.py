@@ -1,0 +1,274 @@
+"""What is asked of a registry at each size: every kind of stored query, and a registration, in this process.
+
+Each probe has the same number of results at every size (patients with about ten documents, and with about a hundred),
+so that what grows is the tables alone. Timed is everything the registry does: parsing the parameters, the SELECT,
+unpacking the bodies; for ITI-42 also schema, rules and the durable transaction.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from statistics import median
+from typing import Any
+
+from growth_rows import RARE, patients_of
+from population import Population, patient_id
+from sqlalchemy import Engine, event, text
+
+from registry.codes import CodeCache
+from registry.models import EntryUUID
+from registry.query import QuerySettings, run
+from registry.service import Registry
+from xds import database
+from xds.ebxml import rs
+from xds.errors import Status
+from xds.messages import AdhocQuery, AdhocQueryResponse, Caller, ReturnType
+from xds.metadata import affinity
+from xds.metadata.affinity import CodeType
+from xds.metadata.vocabulary import STABLE, AssociationType, AvailabilityStatus
+from xds.queries.parse import parse
+from xds.queries.table import ITI_51_NUMBER, TABLE
+
+Slots = tuple[tuple[str, tuple[str, ...]], ...]
+APPROVED = (f"('{AvailabilityStatus.APPROVED}')",)
+_BY_NAME = {(row.transaction, row.name): row for row in TABLE}
+_CALLER = Caller("bench")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Objects that probes ask for.
+
+    Attributes:
+        ten: patients with about ten Approved documents.
+        hundred: patients with about a hundred; may be empty in a small registry.
+        entries: entryUUIDs of documents of the first.
+        unique_ids: uniqueIds of documents.
+        folders: entryUUIDs of Folders.
+        sets: entryUUIDs of SubmissionSets.
+    """
+
+    ten: Sequence[str]
+    hundred: Sequence[str]
+    entries: Sequence[str]
+    unique_ids: Sequence[str]
+    folders: Sequence[str]
+    sets: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a probe gave: seconds, and objects or references in an answer on average."""
+
+    median: float
+    p99: float
+    results: float
+    runs: int
+
+
+def sample(engine: Engine, entries: int) -> Sample:
+    """Find what the probes ask for, by index, at any size."""
+    draw = random.Random(5)
+    patients = patients_of(entries)
+    with engine.connect() as conn:
+        near_ten = [draw.randint(max(1, patients // 8), max(2, patients // 2)) for _ in range(3000)]
+        near_hundred = [draw.randint(1, max(60, patients // 150)) for _ in range(3000)]
+        ten = _with_documents(conn, near_ten, 8, 12)
+        owners = ten[:200]
+        return Sample(
+            [patient_id(number) for number in ten],
+            [patient_id(number) for number in _with_documents(conn, near_hundred, 85, 115)],
+            _ids(conn, owners, 1),
+            list(conn.scalars(text(
+                "SELECT u.value FROM unique_identifier u JOIN registry_object o ON o.id = u.object "
+                f"WHERE o.kind = 1 AND o.patient IN ({_listed(owners)})"
+            ))),
+            _ids(conn, owners, 3),
+            _ids(conn, owners, 2),
+        )  # fmt: skip
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(set(numbers)))) or "0"
+
+
+def _with_documents(conn: Any, numbers: Sequence[int], least: int, most: int) -> list[int]:
+    sql = (
+        f"SELECT patient FROM registry_object WHERE kind = 1 AND status = 1 AND patient IN ({_listed(numbers)}) "  # noqa: S608
+        f"GROUP BY patient HAVING count(*) BETWEEN {least} AND {most} LIMIT 300"
+    )
+    return list(conn.scalars(text(sql)))
+
+
+def _ids(conn: Any, patients: Sequence[int], kind: int) -> list[str]:
+    sql = f"SELECT id FROM registry_object WHERE kind = {kind} AND patient IN ({_listed(patients)}) LIMIT 300"  # noqa: S608
+    return [id_.urn for id_ in conn.scalars(text(sql).columns(id=EntryUUID))]
+
+
+def code(kind: CodeType) -> str:
+    """The most frequent code of a kind, as a parameter's value."""
+    (value, scheme), _ = next(iter(affinity.default().codes[kind].items()))
+    return f"('{value}^^{scheme}')"
+
+
+_OPTIONS: Mapping[str, Slots] = {
+    "ClassCode": (("$XDSDocumentEntryClassCode", (code(CodeType.CLASS_CODE),)),),
+    "TypeCode": (("$XDSDocumentEntryTypeCode", (code(CodeType.TYPE_CODE),)),),
+    "PracticeSettingCode": (("$XDSDocumentEntryPracticeSettingCode", (code(CodeType.PRACTICE_SETTING_CODE),)),),
+    "HealthcareFacilityTypeCode": (
+        ("$XDSDocumentEntryHealthcareFacilityTypeCode", (code(CodeType.HEALTHCARE_FACILITY_TYPE_CODE),)),
+    ),
+    "FormatCode": (("$XDSDocumentEntryFormatCode", (code(CodeType.FORMAT_CODE),)),),
+    "ConfidentialityCode": (("$XDSDocumentEntryConfidentialityCode", (code(CodeType.CONFIDENTIALITY_CODE),)),),
+    "EventCodeList": (("$XDSDocumentEntryEventCodeList", (code(CodeType.EVENT_CODE_LIST),)),),
+    "CreationTime": (("$XDSDocumentEntryCreationTimeFrom", ("2018",)), ("$XDSDocumentEntryCreationTimeTo", ("2024",))),
+    "ServiceStartTime": (("$XDSDocumentEntryServiceStartTimeFrom", ("2018",)),),
+    "ServiceStopTime": (("$XDSDocumentEntryServiceStopTimeTo", ("2024",)),),
+    "AuthorPerson": (("$XDSDocumentEntryAuthorPerson", ("('%^Müller^%')",)),),
+    "Type": (("$XDSDocumentEntryType", (f"('{STABLE}')",)),),
+}
+
+
+def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]:
+    """Name, a maker of queries, and the transaction, of each probe that has something to ask for."""
+    for size, patients in (("10", found.ten), ("100", found.hundred)):
+        if patients:
+            yield from _find_documents(size, patients)
+    for name, slots in _OPTIONS.items():
+        yield _probe(f"FindDocuments, {name}", "FindDocuments", _patient("$XDSDocumentEntryPatientId", "DocumentEntry", found.ten, slots))
+    yield _probe("FindSubmissionSets", "FindSubmissionSets", _patient("$XDSSubmissionSetPatientId", "SubmissionSet", found.ten))
+    yield _probe("FindFolders", "FindFolders", _patient("$XDSFolderPatientId", "Folder", found.ten))
+    all_statuses = (("$XDSSubmissionSetStatus", APPROVED), ("$XDSFolderStatus", APPROVED))
+    yield _probe("GetAll", "GetAll", _patient("$patientId", "DocumentEntry", found.ten, all_statuses))
+    links = (("$AssociationTypes", tuple(f"('{type_}')" for type_ in (AssociationType.RPLC, AssociationType.HAS_MEMBER))),)
+    one = _each(found.entries)
+    yield _probe("GetDocuments, entryUUID", "GetDocuments", lambda: (("$XDSDocumentEntryEntryUUID", (f"('{next(one)}')",)),))
+    unique = _each(found.unique_ids)
+    yield _probe("GetDocuments, uniqueId", "GetDocuments", lambda: (("$XDSDocumentEntryUniqueId", (f"('{next(unique)}')",)),))
+    yield _probe(
+        "GetRelatedDocuments", "GetRelatedDocuments", lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(one)}'",)), *links)
+    )
+    yield _probe("GetAssociations", "GetAssociations", lambda: (("$uuid", (f"('{next(one)}')",)),))
+    yield _probe("GetFoldersForDocument", "GetFoldersForDocument", lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(one)}'",)),))
+    sets, folders = _each(found.sets), _each(found.folders)
+    yield _probe(
+        "GetSubmissionSetAndContents",
+        "GetSubmissionSetAndContents",
+        lambda: (("$XDSSubmissionSetEntryUUID", (f"'{next(sets)}'",)),),
+    )
+    if found.folders:
+        yield _probe("GetFolderAndContents", "GetFolderAndContents", lambda: (("$XDSFolderEntryUUID", (f"'{next(folders)}'",)),))
+    rare = (("$XDSDocumentEntryEventCodeList", (f"('{RARE.key}')",)), ("$XDSDocumentEntryStatus", APPROVED))
+    name, make, _ = _probe("ITI-51, rare eventCode", "FindDocumentsForMultiplePatients", lambda: rare, transaction=ITI_51_NUMBER)
+    yield name, make, ITI_51_NUMBER
+
+
+def _find_documents(size: str, patients: Sequence[str]) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]:
+    slots = _patient("$XDSDocumentEntryPatientId", "DocumentEntry", patients)
+    yield _probe(f"FindDocuments, {size} in full", "FindDocuments", slots)
+    yield _probe(f"FindDocuments, {size} refs", "FindDocuments", slots, ReturnType.OBJECT_REF)
+
+
+def _each(values: Sequence[str]) -> Iterator[str]:
+    return cycle(values or ("urn:uuid:00000000-0000-7000-8000-000000000000",))
+
+
+def _patient(name: str, kind: str, patients: Sequence[str], more: Slots = ()) -> Callable[[], Slots]:
+    turn = cycle(patients)
+    return lambda: ((name, (f"'{next(turn)}'",)), (f"$XDS{kind}Status", APPROVED), *more)
+
+
+def _probe(
+    title: str,
+    name: str,
+    slots: Callable[[], Slots],
+    return_type: ReturnType = ReturnType.LEAF_CLASS,
+    transaction: str = "ITI-18",
+) -> tuple[str, Callable[[], AdhocQuery], str]:
+    id_ = _BY_NAME[transaction, name].id
+    return title, lambda: AdhocQuery(id_, slots(), return_type), transaction
+
+
+# --- timing -----------------------------------------------------------------------------------------------------------
+
+
+class Prober:
+    """Runs the probes on one database.
+
+    Args:
+        engine: the registry's.
+        runs: most runs of a probe.
+        seconds: most seconds for a probe.
+    """
+
+    def __init__(self, engine: Engine, runs: int, seconds: float) -> None:
+        self._engine = engine
+        self._runs = runs
+        self._seconds = seconds
+        self._settings = QuerySettings()
+        self._codes = CodeCache()
+        self._registry = Registry(engine, affinity.default(), self._settings)
+
+    def time(self, make: Callable[[], AdhocQuery], transaction: str) -> Timing:
+        """Time a query."""
+
+        def ask() -> int:
+            answer = self._ask(make(), transaction)
+            if answer.errors:
+                raise RuntimeError(answer.errors[0])
+            return len(answer.objects) + len(answer.refs)
+
+        return self._timed(ask)
+
+    def time_registration(self, patients: Sequence[str]) -> Timing:
+        """Time ITI-42 of one entry."""
+        population, turn = Population(int(time.time())), cycle(patients)
+        messages = [rs.encode_submit(population.submission(next(turn), [population.oid()])) for _ in range(self._runs + 10)]
+        ready = iter(messages)
+
+        def register() -> int:
+            request = rs.SubmitObjectsRequest(rs.parse(next(ready)))
+            answer = self._registry.register(request, _CALLER)
+            if answer.status is not Status.SUCCESS:
+                raise RuntimeError(answer.errors)
+            return 3
+
+        return self._timed(register)
+
+    def _ask(self, query: AdhocQuery, transaction: str) -> AdhocQueryResponse:
+        parsed = parse(query, transaction)
+        return database.read(self._engine, lambda conn: run(conn, parsed, self._settings, self._codes))
+
+    def _timed(self, work: Callable[[], int]) -> Timing:
+        for _ in range(6):  # psycopg prepares at the fifth time
+            work()
+        taken, results, began = [], 0, time.perf_counter()
+        while len(taken) < self._runs and (len(taken) < 5 or time.perf_counter() - began < self._seconds):
+            start = time.perf_counter()
+            results += work()
+            taken.append(time.perf_counter() - start)
+        ordered = sorted(taken)
+        return Timing(median(taken), ordered[int(0.99 * len(ordered))], results / len(taken), len(taken))
+
+    def plan(self, make: Callable[[], AdhocQuery], transaction: str) -> str:
+        """How the database answers a query: EXPLAIN (ANALYZE, BUFFERS), or EXPLAIN QUERY PLAN of SQLite."""
+        said: list[tuple[str, Any]] = []
+
+        def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+            said.append((statement, parameters))
+
+        event.listen(self._engine, "before_cursor_execute", note)
+        try:
+            self._ask(make(), transaction)
+        finally:
+            event.remove(self._engine, "before_cursor_execute", note)
+        statement, parameters = said[-1]
+        sqlite = self._engine.dialect.name == "sqlite"
+        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "
+        with self._engine.connect() as conn:
+            rows = conn.exec_driver_sql(explain + statement, parameters).fetchall()
+        return "\n".join(str(row[-1]) for row in rows)

@@ -1,0 +1,300 @@
+"""`xds serve` as an operator meets it: it starts, says so, refuses strangers, ends in order."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import ssl
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import create_database, drop_database
+from tests.stack import Arrangement, Server, Stack, Stores, free_port, run
+from xds.transactions import Actor
+
+SERVICES = pytest.param(Stores.SERVICES, marks=pytest.mark.service)
+both_stores = pytest.mark.parametrize("stores", [Stores.EMBEDDED, SERVICES], ids=lambda stores: stores.value)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, pki):
+    """One server for the tests that change nothing."""
+    from tests.stack import start
+
+    stack = start(tmp_path_factory.mktemp("served") / "stack", pki, Arrangement.ONE_PROCESS)
+    yield stack
+    stack.stop()
+
+
+def connection(stack: Stack, name: str = "client", actor: Actor = Actor.REGISTRY) -> http.client.HTTPSConnection:
+    port = int(stack.urls[actor].rsplit(":", 1)[1].partition("/")[0])
+    return http.client.HTTPSConnection("localhost", port, context=stack.client_context(name), timeout=20)
+
+
+# Starting
+
+
+def test_one_line_says_that_it_is_ready_and_where(served):
+    ready = [line for line in served.servers[0].text().splitlines() if "ready" in line]
+    assert ready == [f"xds: ready: {served.registry} {served.repository}"]
+    assert served.get("/ready") == (200, "ready\n")
+    assert served.get("/health")[0] == 200
+
+
+@both_stores
+@pytest.mark.parametrize("arrangement", Arrangement, ids=lambda arrangement: arrangement.value)
+def test_both_arrangements_on_both_store_pairs(stack, arrangement, stores):
+    running = stack(arrangement, stores)
+    for actor in Actor:
+        assert running.get("/ready", actor)[0] == 200
+        assert f"/{actor}" in running.get(f"/{actor}?wsdl", actor)[1]
+    assert running.stop() == [0] * len(running.servers)
+
+
+def test_the_connection_sheet_tells_the_identifiers(served):
+    sheet = json.loads(served.get("/?format=json")[1])
+    assert sheet["endpoints"] == {"registry": served.registry, "repository": served.repository}
+    assert sheet["repositoryUniqueId"].startswith("2.25.")
+    assert {row["number"] for row in sheet["transactions"]} == {"ITI-18", "ITI-41", "ITI-42", "ITI-43"}
+    assert sheet["certificates"]["server certificate"]["sha256"]
+    assert str(served.pki) not in json.dumps(sheet)
+
+
+def test_a_restart_finds_what_was_there(stack):
+    running = stack()
+    running.add_patient("1^^^&1.2.3&ISO")
+    assert running.stop() == [0]
+    running.start()
+    listed = run("patient", "list", "-c", running.config)
+    assert listed.stdout == "1^^^&1.2.3&ISO\n"
+
+
+@pytest.mark.service
+def test_several_servers_may_start_on_one_empty_database(stack, pki):
+    first = stack(Arrangement.ONE_PROCESS, Stores.SERVICES)
+    first.stop()
+    drop_database(first.database)
+    create_database(first.database)
+    servers = []
+    for number in range(3):
+        config = first.config.with_name(f"{number}.toml")
+        config.write_text(first.config.read_text().replace("port = ", f"port = {free_port()} # "))
+        servers.append(Server(config))
+    for server in servers:
+        server.launch()
+    try:
+        for server in servers:
+            server.wait_ready()
+    finally:
+        assert [server.stop() for server in servers] == [0, 0, 0]
+
+
+# What keeps it from starting: one line, and exit code 1; a wrong call or wrong settings: 2
+
+
+def settings(tmp_path: Path, pki: Path, **changes: str) -> Path:
+    values = {
+        "server": f"port = {free_port()}\nworkers = 1",
+        "tls": f"certificate = '{pki}/server.pem'\nkey = '{pki}/server.key'\nca = '{pki}/ca.pem'",
+        "registry": "database = 'sqlite:///registry.db'",
+        "repository": "database = 'sqlite:///repository.db'\nstore = 'documents'\nunique_id = '2.25.1'",
+    }
+    path = tmp_path / "xds.toml"
+    sections = {name: text for name, text in (values | changes).items() if text}
+    path.write_text("\n".join(f"[{name}]\n{text}" for name, text in sections.items()))
+    return path
+
+
+def refused(config: Path, *options: str) -> tuple[int, str]:
+    ended = run("serve", "-c", config, *options)
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def test_a_port_that_is_taken(tmp_path, pki):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, words = refused(settings(tmp_path, pki, server=f"port = {port}"))
+    assert code == 1
+    assert words == (
+        f"xds: cannot listen on 127.0.0.1 port {port}: another program listens there; end it, or choose another [server] port\n"
+    )
+
+
+def test_an_address_of_another_machine(tmp_path, pki):
+    code, words = refused(settings(tmp_path, pki, server="host = '192.0.2.1'"))
+    assert (code, words.count("\n")) == (1, 1)
+    assert "this machine has no such address" in words
+
+
+def test_an_expired_certificate(tmp_path, pki):
+    tls = f"certificate = '{pki}/expired.pem'\nkey = '{pki}/expired.key'\nca = '{pki}/ca.pem'"
+    code, words = refused(settings(tmp_path, pki, tls=tls))
+    assert (code, words.count("\n")) == (1, 1)
+    assert f"{pki}/expired.pem: the certificate expired on" in words
+
+
+def test_a_database_that_is_down(tmp_path, pki):
+    registry = f"database = 'postgresql+psycopg://xds:geheim@127.0.0.1:{free_port()}/xds'"
+    code, words = refused(settings(tmp_path, pki, registry=registry))
+    assert (code, words.count("\n")) == (1, 1)
+    assert words.startswith("xds: database of the registry, postgresql+psycopg://xds:***@127.0.0.1:")
+    assert "the database cannot be reached" in words
+    assert "geheim" not in words
+
+
+def test_a_store_whose_directory_cannot_be_made(tmp_path, pki):
+    (tmp_path / "file").touch()
+    repository = "database = 'sqlite:///r.db'\nstore = 'file/documents'\nunique_id = '2.25.1'"
+    code, words = refused(settings(tmp_path, pki, repository=repository))
+    assert (code, words.count("\n")) == (1, 1)
+
+
+WRONG = {
+    "no TLS": ({"tls": ""}, (), "[tls]: missing; expected certificate, key and ca, or [server] trusted_proxies that do TLS"),
+    "no database": ({"registry": ""}, (), "[registry] database: missing"),
+    "a repository without a registry": ({}, ("--actor", "repository"), "[registry] url: missing"),
+    "no repositoryUniqueId": (
+        {"repository": "database = 'sqlite:///r.db'\nstore = 'd'"},
+        (),
+        "[repository] unique_id: missing",
+    ),
+    "no workers": ({}, ("--workers", "0"), "--workers"),
+    "no actor": ({}, ("--actor", "both"), "--actor"),
+    "no codes.xml": ({"affinity": "codes = 'none.xml'"}, (), "none.xml"),
+    "unknown key": ({"server": "prot = 1"}, (), "[server] prot: unknown key"),
+}
+
+
+@pytest.mark.parametrize("changes, options, words", WRONG.values(), ids=WRONG)
+def test_wrong_settings_are_told_in_words(tmp_path, pki, changes, options, words):
+    code, said = refused(settings(tmp_path, pki, **changes), *options)
+    assert code == 2
+    assert words in said
+
+
+# Who gets in
+
+
+@pytest.mark.parametrize("stranger", ["expired", "foreign", "selfsigned", "future", None])
+def test_a_certificate_it_does_not_trust_gets_no_connection(served, stranger):
+    context = ssl.create_default_context(cafile=served.pki / "ca.pem")
+    if stranger:
+        context.load_cert_chain(served.pki / f"{stranger}.pem", served.pki / f"{stranger}.key")
+    peer = http.client.HTTPSConnection("localhost", connection(served).port, context=context, timeout=20)
+    with closing(peer), pytest.raises((ssl.SSLError, ConnectionError)):
+        peer.request("GET", "/ready")
+        peer.getresponse()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3(served, version):
+    context = served.client_context()
+    context.minimum_version = context.maximum_version = version
+    peer = http.client.HTTPSConnection("localhost", connection(served).port, context=context, timeout=20)
+    peer.request("GET", "/ready")
+    assert peer.getresponse().status == 200
+    assert peer.sock.version() == version.name.replace("_", ".").replace("TLSv1.", "TLSv1.")
+    peer.close()
+
+
+def test_connections_are_kept_alive(served):
+    peer = connection(served)
+    for _ in range(3):
+        peer.request("GET", "/ready")
+        answer = peer.getresponse()
+        assert (answer.status, answer.read()) == (200, b"ready\n")
+        first = peer.sock
+        assert first is not None
+    peer.close()
+
+
+def test_a_peer_that_falls_silent_is_cut_off(stack):
+    running = stack(server={"workers": 1, "threads": 2, "idle_seconds": 1})
+    silent = connection(running)
+    silent.putrequest("POST", "/registry")
+    silent.putheader("Content-Type", "application/soap+xml")
+    silent.putheader("Content-Length", "1000")
+    silent.endheaders()
+    silent.send(b"<")
+    begun = time.monotonic()
+    answer = silent.getresponse()
+    assert answer.status == 400
+    assert time.monotonic() - begun < 10
+    silent.close()
+
+
+# Behind a proxy
+
+
+def test_plain_http_is_for_this_machine_when_asked_for(tmp_path, pki, stack):
+    port = free_port()
+    config = settings(tmp_path, pki, tls="", server=f"port = {port}\nworkers = 1\nplain_http = true")
+    server = Server(config)
+    server.start()
+    try:
+        peer = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        peer.request("GET", "/ready")
+        assert peer.getresponse().status == 200
+        assert f"http://localhost:{port}/registry" in server.text()
+        peer.close()
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_trusted_proxy_passes_the_certificate_on(tmp_path, pki):
+    port = free_port()
+    config = settings(tmp_path, pki, tls="", server=f"port = {port}\nworkers = 1\ntrusted_proxies = ['127.0.0.1']")
+    server = Server(config)
+    server.start()
+    pem = (pki / "client.pem").read_text().replace("\n", "%0A")
+    try:
+        for headers, status in (({"Client-Cert": pem}, 200), ({}, 403), ({"Client-Cert": "nonsense"}, 403)):
+            peer = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            peer.request("POST", "/registry", SOAP, headers | {"Content-Type": "application/soap+xml"})
+            assert peer.getresponse().status == status
+            peer.close()
+    finally:
+        assert server.stop() == 0
+
+
+SOAP = """<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://www.w3.org/2005/08/addressing">
+<s:Header><a:Action s:mustUnderstand="1">urn:ihe:iti:2007:RegistryStoredQuery</a:Action><a:MessageID>urn:uuid:1</a:MessageID>
+</s:Header><s:Body><q:AdhocQueryRequest xmlns:q="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"/></s:Body></s:Envelope>"""
+
+
+# Ending
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(stack, how):
+    running = stack()
+    assert running.stop(how) == [0]
+    assert "Traceback" not in running.servers[0].text()
+
+
+def test_a_request_under_way_is_finished(stack):
+    running = stack(server={"workers": 1})
+    peer = connection(running)
+    peer.putrequest("POST", "/registry")
+    peer.putheader("Content-Type", "application/soap+xml")
+    peer.putheader("Content-Length", str(len(SOAP)))
+    peer.endheaders()
+    peer.send(SOAP[:100].encode())
+    time.sleep(0.3)
+    ended = threading.Thread(target=running.stop)
+    ended.start()
+    time.sleep(0.7)
+    peer.send(SOAP[100:].encode())
+    answer = peer.getresponse()
+    assert b"AdhocQueryResponse" in answer.read()
+    peer.close()
+    ended.join(20)
+    assert running.servers[0].process.returncode == 0
