@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -184,6 +184,9 @@ class FloorApplication:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         """Answer; a failure is logged and closes the connection."""
+        if environ["REQUEST_METHOD"] == "GET":
+            start_response("204 No Content", [])
+            return []
         try:
             handler = self._handlers[environ["PATH_INFO"]]
             kind, length, chunks = handler(environ["wsgi.input"], int(environ["CONTENT_LENGTH"]))
@@ -245,37 +248,39 @@ class FloorApplication:
         part = _envelope(ITI_41, root, _SUCCESS)
         return _multipart(part, [])
 
-    def query(self, select: Callable[[dict[str, str]], bytes], source: Input, length: int) -> Answer:
+    def query(self, select: Callable[[dict[str, str]], Sequence[bytes]], source: Input, length: int) -> Answer:
         """ITI-18.
 
         In: parse; the first value of each slot taken from the tree; one SELECT by the raw driver, prepared, binary,
         that returns the rows the product's returns; the bodies unpacked as they are stored (zstandard with the
         product's dictionary) and joined, or the references written.
 
-        Not in: any check of the parameters, parameters with other values than the measured request has, the bound on results, the comparison of patients
-        (XDSResultNotSinglePatient).
+        Not in: any check of the parameters, values other than those of the measured requests, the comparison of
+        patients (XDSResultNotSinglePatient).
         """
         root = xml.parse(source.read(length))
         slots = {slot.get("name", ""): slot[0][0].text or "" for slot in root[1][0][1]}
-        return _answer(ITI_18, root, _LIST + select(slots) + _LIST_END)
+        before, _, after = _envelope(ITI_18, root, _LIST + b"\0" + _LIST_END).partition(b"\0")
+        written = b"".join([before, *select(slots), after])
+        return _PLAIN, len(written), [written]
 
-    def find(self, slots: dict[str, str]) -> bytes:
+    def find(self, slots: dict[str, str]) -> Sequence[bytes]:
         """FindDocuments in full: see `query`."""
-        return b"".join([unpack(body) for _, body in self._db.find(slots["$XDSDocumentEntryPatientId"][1:-1])])
+        return [unpack(body) for _, body in self._db.find(slots["$XDSDocumentEntryPatientId"][1:-1])]
 
-    def find_refs(self, slots: dict[str, str]) -> bytes:
+    def find_refs(self, slots: dict[str, str]) -> Sequence[bytes]:
         """FindDocuments for references: see `query`."""
         found = self._db.find_refs(slots["$XDSDocumentEntryPatientId"][1:-1])
-        return "".join([f'<rim:ObjectRef id="{_urn(id_)}"/>' for (id_,) in found]).encode()
+        return ["".join([f'<rim:ObjectRef id="{_urn(id_)}"/>' for (id_,) in found]).encode()]
 
-    def get_documents(self, slots: dict[str, str]) -> bytes:
+    def get_documents(self, slots: dict[str, str]) -> Sequence[bytes]:
         """GetDocuments by entryUUIDs: see `query`."""
         ids = [uuid.UUID(value) for value in slots["$XDSDocumentEntryEntryUUID"][2:-2].split("','")]
-        return b"".join([unpack(body) for _, body in self._db.get_documents(ids)])
+        return [unpack(body) for _, body in self._db.get_documents(ids)]
 
-    def get_all(self, slots: dict[str, str]) -> bytes:
+    def get_all(self, slots: dict[str, str]) -> Sequence[bytes]:
         """GetAll: see `query`; associations are found by the patient they carry, then compared with their ends."""
-        return b"".join([unpack(body) for _, body in self._db.get_all(slots["$patientId"][1:-1])])
+        return [unpack(body) for _, body in self._db.get_all(slots["$patientId"][1:-1])]
 
     def retrieve(self, source: Input, length: int) -> Answer:
         """ITI-43.

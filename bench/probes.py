@@ -31,7 +31,8 @@ from xds.metadata import affinity
 from xds.metadata.affinity import CodeType
 from xds.metadata.vocabulary import STABLE, AssociationType, AvailabilityStatus
 from xds.queries.parse import parse
-from xds.queries.table import ITI_51_NUMBER, TABLE
+from xds.queries.table import TABLE
+from xds.transactions import ITI_51
 
 Slots = tuple[tuple[str, tuple[str, ...]], ...]
 APPROVED = (f"('{AvailabilityStatus.APPROVED}')",)
@@ -163,8 +164,8 @@ def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]
     if found.folders:
         yield _probe("GetFolderAndContents", "GetFolderAndContents", lambda: (("$XDSFolderEntryUUID", (f"'{next(folders)}'",)),))
     rare = (("$XDSDocumentEntryEventCodeList", (f"('{RARE.key}')",)), ("$XDSDocumentEntryStatus", APPROVED))
-    name, make, _ = _probe("ITI-51, rare eventCode", "FindDocumentsForMultiplePatients", lambda: rare, transaction=ITI_51_NUMBER)
-    yield name, make, ITI_51_NUMBER
+    name, make, _ = _probe("ITI-51, rare eventCode", "FindDocumentsForMultiplePatients", lambda: rare, transaction=ITI_51.number)
+    yield name, make, ITI_51.number
 
 
 def _find_documents(size: str, patients: Sequence[str]) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]:

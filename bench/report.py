@@ -24,8 +24,8 @@ class Cell:
         median: seconds.
         p99: seconds.
         cpu: CPU seconds of the server for a request, user and system.
-        memory: resident octets of the largest process before.
-        peak: highest resident octets of any process meanwhile.
+        growth: octets by which a process grew at most above what it had before.
+        peak: highest resident octets of any process.
         generator: CPU seconds of the generator for a request.
     """
 
@@ -34,7 +34,7 @@ class Cell:
     median: float
     p99: float
     cpu: float
-    memory: int
+    growth: int
     peak: int
     generator: float
 
@@ -131,7 +131,7 @@ def cells(row: Row) -> tuple[str, ...]:
         number(ours.p99 * 1000),
         number(ours.cpu * 1000),
         f"{ours.peak / 1e6:.0f}",
-        f"{max(0, ours.peak - ours.memory) / 1e6:.0f}",
+        f"{ours.growth / 1e6:.0f}",
         number(floor.per_second),
         number(floor.cpu * 1000),
         f"{row.ratio:.2f}",

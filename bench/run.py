@@ -55,20 +55,20 @@ class Side:
     request: Request
     measured: Measured = field(default_factory=Measured)
     cpu: float = 0.0
-    memory: int = 0
+    growth: int = 0
     peak: int = 0
 
     def turn(self, plan: Plan) -> None:
         """Load it once."""
         self.processes.reset_peak()
-        before, cpu = self.processes.memory()[0], self.processes.cpu()
+        before, cpu = self.processes.memory(), self.processes.cpu()
         result = run(self.target, self.request, plan)
         warmed = plan.connections if plan.warm else 0
         share = len(result.latencies) / (len(result.latencies) + warmed)
         self.cpu += (self.processes.cpu() - cpu) * share
-        peak = self.processes.memory()[1]
-        if peak - before >= self.peak - self.memory:
-            self.memory, self.peak = before, peak
+        for pid, (_, peak) in self.processes.memory().items():
+            self.peak = max(self.peak, peak)
+            self.growth = max(self.growth, peak - before.get(pid, (peak, 0))[0])
         self.measured.add(result)
         self.measured.seconds += result.seconds
 
@@ -81,7 +81,7 @@ class Side:
             median=self.measured.percentile(0.5),
             p99=self.measured.percentile(0.99),
             cpu=self.cpu / done,
-            memory=self.memory,
+            growth=self.growth,
             peak=self.peak,
             generator=self.measured.cpu / done,
         )

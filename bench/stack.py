@@ -65,10 +65,10 @@ class Processes:
         for pid in self.pids():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
-    def memory(self) -> tuple[int, int]:
-        """Resident octets of the largest process now, and the highest peak of any since `reset_peak`."""
-        status = [Path(f"/proc/{pid}/status").read_text() for pid in self.pids()]
-        return max(_kilobytes(text, "VmRSS") for text in status), max(_kilobytes(text, "VmHWM") for text in status)
+    def memory(self) -> dict[int, tuple[int, int]]:
+        """Of each process the resident octets now, and their peak since `reset_peak`."""
+        status = {pid: Path(f"/proc/{pid}/status").read_text() for pid in self.pids()}
+        return {pid: (_kilobytes(text, "VmRSS"), _kilobytes(text, "VmHWM")) for pid, text in status.items()}
 
 
 def _cpu(pid: int) -> float:

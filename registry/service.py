@@ -20,7 +20,7 @@ from xds.errors import Code, Refused, XDSError
 from xds.messages import AdhocQuery, AdhocQueryResponse, Caller, RegistryResponse, SubmitObjectsRequest
 from xds.metadata.affinity import AffinityDomain
 from xds.queries.parse import parse
-from xds.transactions import ITI_18
+from xds.transactions import ITI_18, ITI_51, Transaction
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -67,8 +67,15 @@ class Registry:
 
     def query(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
         """Registry Stored Query, ITI-18 (ITI TF-2 3.18)."""
+        return self._answer(ITI_18, query, caller)
+
+    def query_multiple_patients(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
+        """Multi-Patient Stored Query, ITI-51 (ITI TF-2 3.51)."""
+        return self._answer(ITI_51, query, caller)
+
+    def _answer(self, transaction: Transaction, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
         try:
-            parsed = parse(query, ITI_18.number)
+            parsed = parse(query, transaction.number)
             return self._attempt(
                 caller, lambda: database.read(self.engine, lambda conn: run(conn, parsed, self.settings, self._codes))
             )
@@ -81,6 +88,7 @@ class Registry:
             return work()
         except SQLAlchemyError as error:
             trouble = database.trouble(error)
-            log.error("message %s: %s: %s", caller.message_id, trouble.name, getattr(error, "orig", None) or error)  # noqa: TRY400 - the trace says no more
+            cause = getattr(error, "orig", None) or error
+            log.error("message %s: %s: %s", caller.message_id, trouble.name, cause)  # noqa: TRY400 - no trace needed
             context = f"{trouble.value} (message {caller.message_id})"
             raise Refused([XDSError(_CODE[trouble], context)]) from error

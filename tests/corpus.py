@@ -29,11 +29,13 @@ PREFIXES = {"rim": RIM, "rs": RS, "lcm": LCM, "query": QUERY, "xds": XDSB}
 BOUNDARY = "MIME_boundary-7e1f"
 ROOT_ID = "root@example.org"
 KEYS = frozenset(
-    ["name", "message", "edit", "xml", "soap", "transaction", "query", "slots", "returns", "home", "http", "mime", "parts", "plain", "pieces", "after", "status", "codes", "context", "rules", "alone", "alone_codes", "fault", "subcode", "http_status", "objects"]
+    {"name", "message", "query", "slots", "returns", "home", "edit", "xml", "soap", "transaction"}
+    | {"http", "mime", "parts", "plain", "pieces", "after"}
+    | {"status", "codes", "context", "objects", "fault", "http_status", "alone", "alone_codes", "rules"}
 )
 
 _STATUS = {"Success": Status.SUCCESS, "PartialSuccess": Status.PARTIAL, "Failure": Status.FAILURE}
-_BY_REQUEST = {row.request: row for row in TRANSACTIONS}
+_BY_REQUEST = {row.request: row for row in reversed(TRANSACTIONS)}  # the first one with a body has it
 _BY_NUMBER = {row.number: row for row in TRANSACTIONS}
 
 
@@ -124,9 +126,15 @@ def _case(row: Mapping[str, Any]) -> Case:
     for edit in row.get("edit", ()):
         _change(tree, *edit)
     body = _text(etree.tostring(tree, encoding="unicode"), row.get("xml", ()))
-    transaction = _BY_NUMBER[row["transaction"]] if "transaction" in row else _BY_REQUEST.get(str(tree.tag))
+    transaction = _BY_NUMBER.get(_number(row)) or _BY_REQUEST.get(str(tree.tag))
     headers, octets = _packed(row, transaction, body)
     return _expecting(row, transaction, headers, octets)
+
+
+def _number(row: Mapping[str, Any]) -> str:
+    """The transaction a row names, or that of the stored query it names."""
+    by_query = {stored.name: stored.transaction for stored in TABLE}
+    return row.get("transaction") or by_query.get(row.get("query", ""), "")
 
 
 def _expecting(

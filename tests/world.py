@@ -27,7 +27,7 @@ from xds.metadata.vocabulary import SOAP
 from xds.soap.mtom import read_message
 from xds.soap.pages import ConnectionSheet
 from xds.soap.server import ServerSettings, SoapApplication
-from xds.transactions import ITI_18, ITI_43, Actor
+from xds.transactions import ITI_18, ITI_43, ITI_51, Actor
 from xds.validation.message import validate
 
 AFFINITY = replace(affinity.default(), assigning_authorities=frozenset({"2.999.1.4"}))
@@ -64,7 +64,7 @@ class Answer:
 
 def read(case: Case, answer: Answer) -> tuple[Status, tuple[XDSError, ...], int | None]:
     """Status, errors and number of objects of a response."""
-    if case.transaction is ITI_18:
+    if case.transaction in {ITI_18, ITI_51}:
         found = rs.decode_query_response(answer.content)
         return found.status, found.errors, len(found.objects) + len(found.refs)
     if case.transaction is ITI_43:

@@ -85,7 +85,7 @@ STRUCTURE = (
         edit(LIST, add(node(SUBMISSION_SET_NODE, uuid.uuid4().urn), 99)),
         UNRESOLVED,
         ("classifiedObject",),
-        "c",
+        "k",
     ),
     Wrong(
         "G1 a Classification of nothing", edit(LIST, add(classification("urn:x", "ghost"))), UNRESOLVED, ("ghost",), "k"

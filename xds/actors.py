@@ -40,6 +40,9 @@ class DocumentRegistry(Protocol):
     def query(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
         """Registry Stored Query, ITI-18 (ITI TF-2 3.18)."""
 
+    def query_multiple_patients(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
+        """Multi-Patient Stored Query, ITI-51 (ITI TF-2 3.51)."""
+
 
 class DocumentRepository(Protocol):
     """XDS.b Document Repository (ITI TF-1 10.1.1.5)."""

@@ -1,7 +1,8 @@
 """The console script `xds`: one sub-command for each thing a person or another program does here.
 
 Data goes to stdout, words to stderr. Exit codes: 0 done; 1 refused by the peer, or wrong through no fault of the call;
-2 wrong usage or settings. An option has an environment variable: that of the setting it comes before.
+2 wrong usage or settings. An option has an environment variable: that of the setting it comes before, else
+`XDS_COMMAND_OPTION`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from xds.commands.retrieve import retrieve
 from xds.commands.serve import serve
 from xds.commands.submit import submit
 from xds.commands.validate import validate
-from xds.config import ConfigurationError
+from xds.config import PREFIX, ConfigurationError
 from xds.errors import Refused, SoapFault
 from xds.migrate import DatabaseError, words
 from xds.security.tls import TLSConfigurationError
@@ -37,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": PREFIX.rstrip("_")},
 )
 app.command()(init)
 app.command()(serve)

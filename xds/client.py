@@ -30,7 +30,7 @@ from xds.soap.mime import CHUNK, Part, shown
 from xds.soap.mtom import Attachment, new_content_id
 from xds.soap.transport import Answer, SoapTransport
 from xds.soap.xop import Spool
-from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43
+from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, Transaction
 
 _MEMORY = 1 << 20  # octets of a document put aside that stay in memory
 _IN_MEMORY_ITERATORS: tuple[type, ...] = (type(iter(())), type(iter([])))
@@ -53,7 +53,14 @@ class RegistryClient:
 
     def query(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:  # noqa: ARG002
         """Registry Stored Query, ITI-18 (ITI TF-2 3.18)."""
-        with self.transport.call(ITI_18, self.url, rs.encode_query(query)) as answer:
+        return self._ask(ITI_18, query)
+
+    def query_multiple_patients(self, query: AdhocQuery, caller: Caller) -> AdhocQueryResponse:  # noqa: ARG002
+        """Multi-Patient Stored Query, ITI-51 (ITI TF-2 3.51)."""
+        return self._ask(ITI_51, query)
+
+    def _ask(self, transaction: Transaction, query: AdhocQuery) -> AdhocQueryResponse:
+        with self.transport.call(transaction, self.url, rs.encode_query(query)) as answer:
             return rs.decode_query_response(answer.body)
 
 

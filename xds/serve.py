@@ -57,7 +57,7 @@ def serve(settings: Settings, choice: Choice = Choice.ALL) -> None:
         ConfigurationError: the settings do not fit together.
         SystemExit: the end; exit code 0 after a signal, 1 after a failure.
     """
-    logging.basicConfig(level=settings.server.log_level.upper(), format=LOG_FORMAT)
+    _log_to_stderr(settings.server.log_level)
     context = _context(settings)
     app.check(settings, choice)
     listener = listen(settings.server.host, settings.server.port)
@@ -69,6 +69,13 @@ def serve(settings: Settings, choice: Choice = Choice.ALL) -> None:
         if os.getpid() != master:
             raise  # a worker; its exit code tells the master why
         raise SystemExit(1 if end.code else 0) from None
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format=LOG_FORMAT)
+    if level != "debug":
+        for talkative in ("alembic", "spyne"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def _context(settings: Settings) -> ssl.SSLContext | None:

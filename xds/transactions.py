@@ -1,4 +1,4 @@
-"""The transactions: one row each (ITI TF-2 3.18, 3.41, 3.42, 3.43; Appendix V for the packaging).
+"""The transactions: one row each (ITI TF-2 3.18, 3.41, 3.42, 3.43, 3.51; Appendix V for the packaging).
 
 Dispatch, WSDL, client, connection sheet and documentation read these rows. To find a transaction, `git grep ITI-18`:
 this row, the method of the actor's interface, the actor's module and the test that goes through the front door.
@@ -94,6 +94,17 @@ ITI_43 = Transaction(
     f"{{{XDSB}}}RetrieveDocumentSetResponse",
     mtom=True,
 )
+ITI_51 = Transaction(
+    "ITI-51",
+    "Multi-Patient Stored Query",
+    Actor.REGISTRY,
+    "query_multiple_patients",
+    "DocumentRegistry_MultiPatientStoredQuery",
+    "urn:ihe:iti:2009:MultiPatientStoredQuery",
+    "urn:ihe:iti:2009:MultiPatientStoredQueryResponse",
+    f"{{{QUERY}}}AdhocQueryRequest",
+    f"{{{QUERY}}}AdhocQueryResponse",
+)
 
-TRANSACTIONS = (ITI_18, ITI_41, ITI_42, ITI_43)
+TRANSACTIONS = (ITI_18, ITI_41, ITI_42, ITI_43, ITI_51)
 BY_ACTION = {row.action: row for row in TRANSACTIONS}

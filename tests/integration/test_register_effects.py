@@ -195,6 +195,7 @@ def test_30006_an_addendum_to_a_transform_that_replaces(bench):
     assert status(bench, replaced(bench, new, APND)) == [APPROVED]
 
 
+@pytest.mark.rule("E6")
 def test_12022_transforms_and_addenda_are_deprecated_with_their_parent(bench):
     """E6, recursively."""
     old = one(bench)

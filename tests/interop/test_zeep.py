@@ -56,6 +56,8 @@ class Actors:
         self.request, self.caller = query, caller
         return AdhocQueryResponse(objects=(ServedObject("urn:uuid:1", SERVED),))
 
+    query_multiple_patients = query
+
     def provide_and_register(self, request, caller):
         self.request, self.caller = request, caller
         self.documents = {document.id: _whole(document.content) for document in request.documents}

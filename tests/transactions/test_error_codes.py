@@ -1,6 +1,7 @@
 """Codes that no message alone brings about: load, room, failing parts, bounds (ITI TF-3 Table 4.2.4.1-2).
 
-Through the front door; the cause is put where it would arise: in the database's driver, in the store, at the other actor.
+Through the front door; the cause is put where it would arise: in the database's driver, in the store, at the other
+actor.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
+from registry.models import Kind, patient, registry_object
 from registry.query import QuerySettings
 from tests import corpus
+from tests.samples import OTHER_PATIENT
 from tests.world import World, check
+from xds import database
 from xds.actors import PeerUnavailable
 from xds.errors import Code, Status
 
@@ -116,9 +120,9 @@ def test_what_goes_wrong_inside_is_told_in_the_standards_words(name, seeds, caus
 @pytest.mark.rule(Code.XDSResultNotSinglePatient, "ITI-18 single patient")
 def test_objects_of_two_patients_are_not_returned_together(world: World):
     """LeafClass mixes no patients, ObjectRef may (ITI TF-2 3.18.4.1.2.3.7, notes)."""
-    for patient, number in (("p1", "1"), ("p2", "2")):
+    for person, number in (("p1", "1"), ("p2", "2")):
         base = corpus.case(SUBMIT)
-        body = base.body.replace(b'"p1^^^', f'"{patient}^^^'.encode()).replace(
+        body = base.body.replace(b'"p1^^^', f'"{person}^^^'.encode()).replace(
             b"2.999.1.200.1", b"2.999.1.200." + number.encode()
         )
         check(base, world.send(replace(base, body=body)))
@@ -126,3 +130,18 @@ def test_objects_of_two_patients_are_not_returned_together(world: World):
     check(replace(query, status=Status.FAILURE, codes=(Code.XDSResultNotSinglePatient,), objects=0), world.send(query))
     refs = replace(query, body=query.body.replace(b'"LeafClass"', b'"ObjectRef"'), objects=2)
     check(refs, world.send(refs))
+
+
+@pytest.mark.rule("E11", Code.XDSPatientIdDoesNotMatch)
+def test_a_replacement_stops_at_a_folder_of_another_patient(world: World):
+    """The Folder is moved as an unfinished merge would leave it; no message does that (ITI TF-2 3.42.4.1.3.5)."""
+    first, replacing = corpus.case("UUIDs as ids of objects"), corpus.case("replace a registered document")
+    check(first, world.send(first))
+    rows, people = registry_object.c, patient.c
+    other = sqlalchemy.select(people.id).where(people.value == OTHER_PATIENT).scalar_subquery()
+    move = sqlalchemy.update(registry_object).where(rows.kind == Kind.FOLDER).values(patient=other)
+    database.write(world.registry.engine, lambda conn: conn.execute(move))
+    before = world.state()
+    refused = replace(replacing, status=Status.FAILURE, codes=(Code.XDSPatientIdDoesNotMatch,), context=("Folder",))
+    check(refused, world.send(replacing))
+    assert world.state() == before

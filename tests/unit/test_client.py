@@ -80,6 +80,8 @@ class Actors:
         self.request = query
         return AdhocQueryResponse(objects=(ServedObject("urn:uuid:1", b'<rim:ExtrinsicObject id="urn:uuid:1"/>'),))
 
+    query_multiple_patients = query
+
     def provide_and_register(self, request, caller):
         self.request = request
         if self.script:

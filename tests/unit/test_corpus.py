@@ -54,7 +54,7 @@ def test_the_corpus_is_large_and_of_every_transaction():
 
 def test_every_stored_query_is_asked_with_every_parameter_it_has():
     shown = corpus.parameters_shown()
-    expected = {(stored.name, row.name) for stored in TABLE if stored.transaction == "ITI-18" for row in stored.enabled}
+    expected = {(stored.name, row.name) for stored in TABLE for row in stored.enabled}
     assert expected - shown.keys() == set()
 
 
@@ -101,6 +101,19 @@ def test_a_chunked_capture_is_joined():
 def test_a_header_without_end_is_no_message():
     report = validate(b"POST / HTTP/1.1\r\nContent-Type: text/xml")
     assert "no end" in report.errors[0].error.context
+
+
+def test_what_is_no_message_of_xds_is_told_what_is():
+    [finding] = validate(b"<note/>").errors
+    assert "SubmitObjectsRequest" in finding.error.context
+
+
+def test_a_retrieval_of_nothing_is_no_request():
+    codes = {
+        finding.error.code
+        for finding in validate(b'<x:RetrieveDocumentSetRequest xmlns:x="urn:ihe:iti:xds-b:2007"/>').errors
+    }
+    assert codes == {"XDSRepositoryError"}
 
 
 def test_without_codes_any_code_is_legal():

@@ -11,7 +11,8 @@ does.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,10 +112,11 @@ def submit(
     options = from_options(given | {"patient_id": patient}, peers.affinity, peers.settings.defaults)
     defaults = peers.settings.defaults.model_copy(update={"zone": _zone(zone)} if zone else {})
     filing = Filing(peers, options, from_settings(defaults), relation)
+    begun = time.monotonic()
     results = list(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
     if as_json:
         terminal.json([result.as_json() for result in sorted(results, key=lambda result: files.index(result.path))])
-    _end(results)
+    _end(results, time.monotonic() - begun)
 
 
 _NO_METADATA = frozenset(
@@ -230,8 +232,8 @@ def _report(result: Result, bar: Progress, *, quiet: bool) -> None:
         bar.console.print(line)
 
 
-def _end(results: Iterable[Result]) -> None:
-    """Say how it went.
+def _end(results: list[Result], seconds: float) -> None:
+    """Say how it went, and how fast if there were many.
 
     Raises:
         typer.Exit: something was not filed.
@@ -239,7 +241,9 @@ def _end(results: Iterable[Result]) -> None:
     counts = dict.fromkeys(Outcome, 0)
     for result in results:
         counts[result.outcome] += 1
-    terminal.say(", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count) + ".")
+    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
+    rate = f" in {seconds:.0f} s ({len(results) / seconds:.0f}/s)" if len(results) >= BATCH else ""
+    terminal.say(f"{said}{rate}.")
     if counts[Outcome.REFUSED] or counts[Outcome.UNSENT]:
         raise typer.Exit(REFUSED)
     if counts[Outcome.INCOMPLETE]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from xds.config.load import PREFIX, Settings, expected_of, section_of
+from xds.config.load import Settings, expected_of, section_of
 
 HEAD = """# Configuration
 

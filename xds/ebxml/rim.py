@@ -31,6 +31,7 @@ from xds.metadata.model import (
     Submission,
     SubmissionSet,
 )
+from xds.metadata.rules.message import bounded
 from xds.metadata.vocabulary import (
     ASSOCIATION_DOCUMENTATION_SCHEME,
     ASSOCIATION_TYPE,
@@ -92,9 +93,8 @@ class _Object:
 
     def wrong(self, problem: str) -> None:
         """Report a fault of the shape."""
-        self.report.append(
-            XDSError(ErrorCode.XDSRegistryMetadataError, f"{self.kind.__name__} {self.id}: {problem}", self.id or None),
-        )
+        context = bounded(f"{self.kind.__name__} {self.id}: {problem}")
+        self.report.append(XDSError(ErrorCode.XDSRegistryMetadataError, context, self.id or None))
 
     def once(self, name: str) -> bool:
         """Tell whether `name` stands here for the first time, and report it otherwise."""
@@ -197,7 +197,7 @@ def _siblings(elements: list[Element]) -> dict[str, list[Element]]:
 def _unresolved(classification: Element) -> XDSError:
     id_, parent = classification.get("id"), classification.get("classifiedObject")
     problem = f"Classification {id_}: classifiedObject {parent!r} is no object of the message"
-    return XDSError(ErrorCode.UnresolvedReferenceException, problem, id_)
+    return XDSError(ErrorCode.UnresolvedReferenceException, bounded(problem), id_)
 
 
 def _decode_entry(element: Element, siblings: list[Element], report: list[XDSError]) -> DocumentEntry:

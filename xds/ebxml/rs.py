@@ -24,6 +24,9 @@ SUBMIT_OBJECTS_REQUEST = f"{{{LCM}}}SubmitObjectsRequest"
 QUERY_RESPONSE, RESPONSE_OPTION = f"{{{QUERY}}}AdhocQueryResponse", f"{{{QUERY}}}ResponseOption"
 ADHOC_QUERY = f"{{{RIM}}}AdhocQuery"
 
+MAX_ERRORS = 1000  # of one answer: a hostile message of a few MB can have a million faults
+MAX_LOCATION = 1024  # characters; no id that is meant to be found again is longer
+
 
 # ITI-42
 
@@ -49,12 +52,15 @@ def encode_errors(errors: Iterable[XDSError]) -> str:
     errors = tuple(errors)
     if not errors:
         return ""
+    if len(errors) > MAX_ERRORS:
+        rest = XDSError(errors[0].code, f"{len(errors) - MAX_ERRORS} further errors are not listed")
+        errors = (*errors[:MAX_ERRORS], rest)
     highest = Severity.ERROR if any(error.severity is Severity.ERROR for error in errors) else Severity.WARNING
     return f'<rs:RegistryErrorList highestSeverity="{highest}">{"".join(map(_error, errors))}</rs:RegistryErrorList>'
 
 
 def _error(error: XDSError) -> str:
-    location = f" location={quoted(error.location)}" if error.location else ""
+    location = f" location={quoted(error.location[:MAX_LOCATION])}" if error.location else ""
     return (
         f"<rs:RegistryError errorCode={quoted(str(error.code))} codeContext={quoted(error.context)}{location} "
         f'severity="{error.severity}"/>'

@@ -13,9 +13,7 @@ from functools import cached_property
 from xds.metadata import attributes
 from xds.metadata.model import Association, DocumentEntry, Folder, PatientObject, RegistryObject, SubmissionSet
 from xds.metadata.vocabulary import STABLE
-from xds.transactions import ITI_18
-
-ITI_51_NUMBER = "ITI-51"
+from xds.transactions import ITI_18, ITI_51
 
 
 class Compare(StrEnum):
@@ -326,12 +324,12 @@ TABLE: tuple[StoredQuery, ...] = (
             "$XDSDocumentEntryPatientId", "$XDSDocumentEntryClassCode", "$XDSDocumentEntryEventCodeList",
             "$XDSDocumentEntryHealthcareFacilityTypeCode",
         ),
-        ITI_51_NUMBER,
+        ITI_51.number,
     ),
     StoredQuery(
         "FindFoldersForMultiplePatients", "urn:uuid:50d3f5ac-39a2-11de-a1ca-b366239e58df",
         FD, Answer.SELECTED, (FD,), "3.51.4.1.2.3",
-        _at_least_one(_FIND_FOLDERS, "$XDSFolderPatientId", "$XDSFolderCodeList"), ITI_51_NUMBER,
+        _at_least_one(_FIND_FOLDERS, "$XDSFolderPatientId", "$XDSFolderCodeList"), ITI_51.number,
     ),
 )
 # fmt: on

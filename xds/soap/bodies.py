@@ -24,7 +24,7 @@ from xds.messages import (
 )
 from xds.soap.mime import Part, shown
 from xds.soap.mtom import Attachment, Message, new_content_id
-from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43
+from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51
 
 Encoded = tuple[bytes, Sequence[Attachment]]
 
@@ -125,13 +125,16 @@ def _encode_response(answer: RegistryResponse) -> Encoded:
     return rs.encode_response(answer), ()
 
 
+_QUERY = Codec(
+    decode=lambda body, _: rs.decode_query(body),
+    encode=lambda answer: (rs.encode_query_response(answer), ()),
+    refuse=AdhocQueryResponse,
+    internal=Code.XDSRegistryError,
+)
+
 CODECS = {
-    ITI_18.number: Codec(
-        decode=lambda body, _: rs.decode_query(body),
-        encode=lambda answer: (rs.encode_query_response(answer), ()),
-        refuse=AdhocQueryResponse,
-        internal=Code.XDSRegistryError,
-    ),
+    ITI_18.number: _QUERY,
+    ITI_51.number: _QUERY,
     ITI_41.number: Codec(_decode_provide, _encode_response, RegistryResponse, Code.XDSRepositoryError),
     ITI_42.number: Codec(
         decode=lambda body, _: SubmitObjectsRequest(body),

@@ -1,4 +1,4 @@
-"""One call to the server: its settings, and what is known of the message as it goes through the steps of `soap.server`."""
+"""One call to the server: its settings, and what is known of the message on its way through `soap.server`."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ Envelopes are written as octets: a prefix, the body as it is, a suffix. Decision
   mustUnderstand.
 - White space around wsa:Action is passed over (it is an xs:anyURI), wsa:MessageID is given back exactly as it came.
 - Only headers for the ultimate receiver or the next node are looked at (SOAP 1.2 Part 1, 2.2).
-- An action that HTTP names must agree with wsa:Action: who filters by the one must not be deceived about the other.
+- wsa:Action decides. HTTP may name no action, or a word of the sender's toolkit (Axis2 says `urn:anonOutInOp`). Only
+  when it names another transaction do the two contradict: who filters by the one must not be deceived about the other.
   The fault is ActionMismatch (WS-Addressing SOAP Binding 6.4.1.7), which the standard has for SOAP 1.1's SOAPAction,
-  for SOAP 1.2's action parameter too; empty passes.
+  for SOAP 1.2's action parameter too.
 - A SOAP 1.1 message is told so in SOAP 1.1 (SOAP 1.2 Part 1, Appendix A), everything else in SOAP 1.2.
 """
 
@@ -40,6 +41,7 @@ from xds.soap.faults import (
     invalid_header,
 )
 from xds.soap.mime import shown
+from xds.transactions import BY_ACTION
 
 __all__ = [
     "SOAP_1_1",
@@ -161,7 +163,7 @@ def read_answer(data: bytes, request_id: str) -> Envelope | SoapFault:
 
 
 def check_http_action(envelope: Envelope, named: Iterable[tuple[str, str | None]]) -> None:
-    """Compare what HTTP names as the action with wsa:Action; absent or empty passes.
+    """Compare what HTTP names as the action with wsa:Action; what is no transaction's action passes.
 
     Args:
         envelope: the message.
@@ -172,7 +174,7 @@ def check_http_action(envelope: Envelope, named: Iterable[tuple[str, str | None]
     """
     for where, value in named:
         other = (value or "").strip().strip('"').strip()
-        if other and other != envelope.action:
+        if other in BY_ACTION and other != envelope.action:
             fault = action_mismatch(envelope.action, where, other)
             fault.relates_to = envelope.message_id
             raise fault

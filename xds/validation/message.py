@@ -20,12 +20,12 @@ from xds.metadata.affinity import AffinityDomain, CodeType
 from xds.metadata.rules import Facts, Finding, citation
 from xds.metadata.vocabulary import EMPTY_SHA1
 from xds.queries.parse import parse as parse_query
-from xds.queries.table import BY_ID, ITI_51_NUMBER
+from xds.queries.table import BY_ID
 from xds.soap import envelope
 from xds.soap.bodies import CODECS
 from xds.soap.mime import CHUNK, shown
 from xds.soap.mtom import Message, read_message
-from xds.transactions import BY_ACTION, ITI_18, ITI_41, ITI_42, ITI_43, TRANSACTIONS
+from xds.transactions import BY_ACTION, ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, TRANSACTIONS
 from xds.validation import provide, responses
 from xds.validation.capture import read_capture
 from xds.validation.submission import examine_alone
@@ -195,7 +195,7 @@ def _octets(documents: Iterable[SubmittedDocument]) -> dict[str, tuple[str, int]
 
 def _query(self: _Examination, body: Element, message: Message) -> Iterator[Finding]:
     query = CODECS[ITI_18.number].decode(body, message)
-    number = ITI_51_NUMBER if (ITI_51_NUMBER, query.id.lower()) in BY_ID and not self.action else ITI_18.number
+    number = _query_transaction(self.action, query.id.lower())
     self.what = f"{number} request"
     stored = BY_ID.get((number, query.id.lower()))
     if stored is not None:
@@ -208,6 +208,13 @@ def _query(self: _Examination, body: Element, message: Message) -> Iterator[Find
     for violation in violations(body):  # the server lets them pass, others may not
         error = XDSError(Code.XDSRegistryError, str(violation), violation.location, Severity.WARNING)
         yield Finding(error, "ITI TF-2 3.18.4.1.2.2; ebRS 3.0 query.xsd")
+
+
+def _query_transaction(action: str | None, id_: str) -> str:
+    """By the action; a bare body is of the transaction that knows its query."""
+    if action:
+        return BY_ACTION[action].number if action in BY_ACTION else ITI_18.number
+    return ITI_51.number if (ITI_51.number, id_) in BY_ID else ITI_18.number
 
 
 def _retrieve(_self: _Examination, body: Element, _message: Message) -> Iterator[Finding]:
@@ -245,6 +252,7 @@ _BODIES: dict[str, Callable[[_Examination, Element, Message], Iterator[Finding]]
 _NAMES = {
     **{row.response: f"answer to {row.number}" for row in TRANSACTIONS},
     **{row.request: f"{row.number} request" for row in TRANSACTIONS},
+    ITI_18.response: "answer to ITI-18 or ITI-51",
     ITI_42.response: "answer to ITI-41 or ITI-42",
     envelope.FAULT: "SOAP fault",
 }

@@ -73,7 +73,8 @@ def status_is_known(el: Element) -> Iterator[XDSError]:
 
 def status_agrees_with_errors(el: Element) -> Iterator[XDSError]:
     """Success has no Error, Failure and PartialSuccess have one (ITI TF-3 4.2.4.2)."""
-    errors = [error for error in el.iterfind(f"{rs.ERROR_LIST}/{rs.ERROR}") if error.get("severity") != Severity.WARNING]
+    listed = el.iterfind(f"{rs.ERROR_LIST}/{rs.ERROR}")
+    errors = [error for error in listed if error.get("severity") != Severity.WARNING]
     status = el.get("status")
     if status == Status.SUCCESS and errors:
         yield _fault(f"the status is Success beside {len(errors)} RegistryError of severity Error")

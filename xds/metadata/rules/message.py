@@ -86,6 +86,10 @@ class Message:
             if assoc.is_membership and assoc.source in sets:
                 self.members.setdefault(assoc.target, []).append(assoc)
 
+    def distinct(self, kind: type[RegistryObject]) -> Iterator[RegistryObject]:
+        """The objects of a kind, one for each id, so that nothing is gone through again and again."""
+        return (obj for obj in self.objects.values() if isinstance(obj, kind))
+
     def is_folder_membership(self, assoc: Association, facts: Facts | None = None) -> bool:
         """Tell whether a HasMember's source is a Folder; without facts any UUID from outside counts as one."""
         if not assoc.is_membership:
@@ -145,15 +149,24 @@ def patient_of(obj: PatientObject) -> str | None:
     return None if obj.patient_id is None else patient_key(obj.patient_id.value)
 
 
+_LONGEST, _SHORTENED = 1000, 500
+
+
+def bounded(text: str) -> str:
+    """A text for a codeContext, cut in its middle if a hostile id or value would fill the answer and the log."""
+    return text if len(text) <= _LONGEST else f"{text[: _SHORTENED - 1]}…{text[-_SHORTENED:]}"
+
+
 def metadata_error(obj: RegistryObject, problem: str) -> XDSError:
     """Say what is wrong with an object."""
-    return XDSError(Code.XDSRegistryMetadataError, f"{type(obj).__name__} {obj.id}: {problem}", obj.id or None)
+    context = bounded(f"{type(obj).__name__} {obj.id}: {problem}")
+    return XDSError(Code.XDSRegistryMetadataError, context, obj.id or None)
 
 
 def association_error(code: Code, assoc: Association, problem: str) -> XDSError:
     """Say what is wrong with an association."""
     name = assoc.type.rpartition(":")[2] or "without type"
-    return XDSError(code, f"Association {assoc.id} ({name}): {problem}", assoc.id or None)
+    return XDSError(code, bounded(f"Association {assoc.id} ({name}): {problem}"), assoc.id or None)
 
 
 def parts(obj: RegistryObject) -> Iterator[CodedValue | Author | Identifier]:

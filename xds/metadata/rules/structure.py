@@ -10,6 +10,7 @@ from xds.errors import Code, XDSError
 from xds.metadata.datatypes import DATATYPES
 from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, SubmissionSet
 from xds.metadata.rules.message import Facts, Message, Rule, association_error, is_uuid, metadata_error, parts
+from xds.metadata.text import shown
 from xds.metadata.vocabulary import (
     DOCUMENTED,
     ON_DEMAND,
@@ -27,7 +28,9 @@ def ids_are_unique(message: Message, _facts: Facts) -> Iterator[XDSError]:
         if not id_:
             yield XDSError(Code.XDSRegistryMetadataError, f"{count} element(s) of the submission have no id")
         elif count > 1:
-            yield XDSError(Code.XDSRegistryMetadataError, f"the id {id_!r} is used {count} times in the message", id_)
+            yield XDSError(
+                Code.XDSRegistryMetadataError, f"the id {shown(id_)} is used {count} times in the message", id_
+            )
         if is_uuid(id_) and (problem := check(id_)):
             yield XDSError(Code.XDSRegistryMetadataError, f"the id is no valid UUID: {problem}", id_)
 
@@ -59,7 +62,7 @@ def something_is_submitted(message: Message, _facts: Facts) -> Iterator[XDSError
 
 
 def _by_reference(message: Message, assoc: Association) -> bool:
-    return assoc in message.members.get(assoc.target, ()) and assoc.target not in message.objects
+    return assoc.target not in message.objects and assoc in message.members.get(assoc.target, ())
 
 
 def associations_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -116,7 +119,7 @@ def relationships_start_here(message: Message, _facts: Facts) -> Iterator[XDSErr
 
 def entries_are_members(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """One HasMember `Original` from the SubmissionSet to each DocumentEntry (TF-3 4.2.2.1.1)."""
-    for entry in message.submission.entries:
+    for entry in message.distinct(DocumentEntry):
         yield from _one_member(message, entry)
         for assoc in message.members.get(entry.id, ()):
             if assoc.submission_set_status != "Original":
@@ -136,7 +139,7 @@ def _one_member(message: Message, obj: RegistryObject) -> Iterator[XDSError]:
 
 def folders_are_members(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """One HasMember from the SubmissionSet to each Folder (TF-3 4.2.2.1.2)."""
-    for folder in message.submission.folders:
+    for folder in message.distinct(Folder):
         yield from _one_member(message, folder)
 
 

@@ -80,9 +80,7 @@ def _author(author: Author, affinity: AffinityDomain) -> Iterator[str]:
                 yield f"{slot} {item!r} is not in the affinity domain's codes"
 
 
-_CODED_SLOTS = frozenset(
-    {CodeType.AUTHOR_ROLE, CodeType.AUTHOR_SPECIALTY}
-)  # open unless they are listed
+_CODED_SLOTS = frozenset({CodeType.AUTHOR_ROLE, CodeType.AUTHOR_SPECIALTY})  # open unless they are listed
 
 
 def _is_known(affinity: AffinityDomain, kind: str, text: str) -> bool:
