@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from growth_rows import COLUMNS, RARE_ENTRIES, TABLES, Batch, batches, code_pairs, patients_of
+from growth_rows import COLUMNS, RARE_ENTRIES, TABLES, Batch, History, batches, code_pairs, patients_of
 from population import patient_id
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
@@ -36,6 +36,10 @@ _spawn = multiprocessing.get_context("spawn")
 
 class DiskFull(Exception):  # noqa: N818
     """Going on would leave less of the disk free than must stay."""
+
+
+class LoadFailed(Exception):  # noqa: N818
+    """A process that makes rows gave up; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,15 @@ def check_disk(where: Path, entries: int) -> None:
     """
     free = shutil.disk_usage(where).free
     if free - entries * EXPECTED < KEPT_FREE:
-        raise DiskFull(f"{free / 1e9:.1f} GB free at {where}; {entries} more entries may take {entries * EXPECTED / 1e9:.1f} GB, and 10 GB must stay")
+        needed = entries * EXPECTED / 1e9
+        raise DiskFull(
+            f"{free / 1e9:.1f} GB free at {where}; {entries:,} more entries may take {needed:.1f} GB, 10 GB must stay"
+        )
 
 
 def numbers(engine: Engine) -> dict[tuple[str, str], int]:
     """Give every code that may be drawn its number."""
-    return database.write(engine, lambda conn: CodeCache().intern(conn, code_pairs()))
+    return dict(database.write(engine, lambda conn: CodeCache().intern(conn, code_pairs())))
 
 
 def shares(entries: int, before: int, processes: int) -> list[Share]:
@@ -165,8 +172,8 @@ def without_indexes(conn: psycopg.Connection[Any], say: Say) -> Iterator[None]:
 def _add_patients(conn: psycopg.Connection[Any], first: int, last: int) -> None:
     suffix = patient_id(0)[10:]
     conn.execute(
-        "INSERT INTO patient (id, value) SELECT n, lpad(n::text, 10, '0') || %s FROM generate_series(%s::bigint, %s::bigint) n "
-        "ON CONFLICT DO NOTHING",
+        "INSERT INTO patient (id, value) SELECT n, lpad(n::text, 10, '0') || %s "
+        "FROM generate_series(%s::bigint, %s::bigint) n ON CONFLICT DO NOTHING",
         (suffix, first or 1, last),
     )
     conn.execute("SELECT setval(pg_get_serial_sequence('patient', 'id'), %s)", (last,))
@@ -181,7 +188,7 @@ def _copy_in_parallel(url: str, todo: Sequence[Share], known: Mapping[tuple[str,
     while done < total:
         told = queue.get()
         if isinstance(told, str):
-            raise RuntimeError(told)
+            raise LoadFailed(told)
         done += told
         say(f"{done:,} of {total:,} entries, {done / (time.perf_counter() - began):,.0f} a second")
     for job in jobs:
@@ -192,7 +199,7 @@ def _copy_share(queue: Any, url: str, share: Share, known: Mapping[tuple[str, st
     try:
         with psycopg.connect(url) as conn:
             conn.execute("SET synchronous_commit = off")
-            for batch in batches(share.seed, known, share.patients, share.entries, share.rare):
+            for batch in batches(History(share.seed, known, share.patients), share.entries, share.rare):
                 _copy(conn, batch)
                 conn.commit()
                 queue.put(sum(row[3] == 1 for row in batch.objects))
@@ -201,14 +208,22 @@ def _copy_share(queue: Any, url: str, share: Share, known: Mapping[tuple[str, st
 
 
 def _copy(conn: psycopg.Connection[Any], batch: Batch) -> None:
-    for table, rows in zip(TABLES, (batch.objects, batch.codes, batch.identifiers), strict=True):
+    for table, rows in batch.tables():
         columns = ", ".join(COLUMNS[table.name])
         with conn.cursor().copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
             copy.write("".join([_line(row) for row in rows]))
 
 
 def _line(row: Sequence[Any]) -> str:
-    return "\t".join(["\\N" if value is None else value if type(value) is str and "\n" not in value else _said(value) for value in row]) + "\n"
+    return (
+        "\t".join(
+            [
+                "\\N" if value is None else value if type(value) is str and "\n" not in value else _said(value)
+                for value in row
+            ]
+        )
+        + "\n"
+    )
 
 
 def _said(value: Any) -> str:
@@ -221,7 +236,11 @@ def _said(value: Any) -> str:
 
 # --- SQLite ---------------------------------------------------------------------------------------------------------
 
-_UUIDS = {"registry_object": ("id", "lid", "source", "target"), "object_code": ("object",), "unique_identifier": ("object",)}
+_UUIDS = {
+    "registry_object": ("id", "lid", "source", "target"),
+    "object_code": ("object",),
+    "unique_identifier": ("object",),
+}
 
 
 def fill_sqlite(engine: Engine, entries: int, before: int, processes: int, say: Say) -> float:
@@ -267,11 +286,13 @@ def _insert_all(
     while done < total:
         told = queue.get()
         if isinstance(told, str):
-            raise RuntimeError(told)
+            raise LoadFailed(told)
         conn.execute("BEGIN")
-        for table, rows in zip(TABLES, (told.objects, told.codes, told.identifiers), strict=True):
+        for table, rows in told.tables():
             names = COLUMNS[table.name]
-            conn.executemany(f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows)  # noqa: S608
+            conn.executemany(
+                f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows
+            )
         conn.execute("COMMIT")
         done += sum(row[3] == 1 for row in told.objects)
         say(f"{done:,} of {total:,} entries, {done / (time.perf_counter() - began):,.0f} a second")
@@ -281,10 +302,10 @@ def _insert_all(
 
 def _make_share(queue: Any, share: Share, known: Mapping[tuple[str, str], int]) -> None:
     try:
-        for batch in batches(share.seed, known, share.patients, share.entries, share.rare):
-            for table, rows in zip(TABLES, (batch.objects, batch.codes, batch.identifiers), strict=True):
+        for batch in batches(History(share.seed, known, share.patients), share.entries, share.rare):
+            for table, rows in batch.tables():
                 places = [COLUMNS[table.name].index(name) for name in _UUIDS[table.name]]
-                rows[:] = [_with_octets(row, places) for row in rows]  # type: ignore[index]
+                rows[:] = [_with_octets(row, places) for row in rows]
             queue.put(batch)
     except Exception as error:  # noqa: BLE001 - told to the parent
         queue.put(f"{type(error).__name__}: {error}")
@@ -296,5 +317,3 @@ def _with_octets(row: Sequence[Any], places: Sequence[int]) -> list[Any]:
         if changed[place] is not None:
             changed[place] = bytes.fromhex(changed[place])
     return changed
-
-

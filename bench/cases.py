@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from generator import Field, Request
 from population import Population, patient_id
@@ -91,24 +92,54 @@ def cases(huge: int = GB) -> tuple[Case, ...]:
         Case("ITI-42, 1 entry", ITI_42, "/register", lambda seeded, path: register(seeded, path, 1)),
         Case("ITI-42, 10 entries", ITI_42, "/register", lambda seeded, path: register(seeded, path, 10)),
         Case("ITI-41, 10 KB CDA", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, 10 * KB)),
-        Case("ITI-41, 5 MB PDF", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, 5 * MB, "application/pdf")),
+        Case(
+            "ITI-41, 5 MB PDF",
+            ITI_41,
+            "/provide",
+            lambda seeded, path: provide(seeded, path, 5 * MB, "application/pdf"),
+        ),
         Case(f"ITI-41, {size}", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, huge), huge=True),
-        Case("ITI-18, FindDocuments, 10 in full", ITI_18, "/find", lambda seeded, path: find(path, seeded.with_10, leaf)),
-        Case("ITI-18, FindDocuments, 10 refs", ITI_18, "/find-refs", lambda seeded, path: find(path, seeded.with_10, ref)),
-        Case("ITI-18, FindDocuments, 100 in full", ITI_18, "/find", lambda seeded, path: find(path, seeded.with_100, leaf)),
-        Case("ITI-18, FindDocuments, 100 refs", ITI_18, "/find-refs", lambda seeded, path: find(path, seeded.with_100, ref)),
+        Case(
+            "ITI-18, FindDocuments, 10 in full", ITI_18, "/find", lambda seeded, path: find(path, seeded.with_10, leaf)
+        ),
+        Case(
+            "ITI-18, FindDocuments, 10 refs", ITI_18, "/find-refs", lambda seeded, path: find(path, seeded.with_10, ref)
+        ),
+        Case(
+            "ITI-18, FindDocuments, 100 in full",
+            ITI_18,
+            "/find",
+            lambda seeded, path: find(path, seeded.with_100, leaf),
+        ),
+        Case(
+            "ITI-18, FindDocuments, 100 refs",
+            ITI_18,
+            "/find-refs",
+            lambda seeded, path: find(path, seeded.with_100, ref),
+        ),
         Case("ITI-18, GetDocuments, 10 in full", ITI_18, "/get-documents", get_documents),
         Case("ITI-18, GetAll, 21 objects", ITI_18, "/get-all", get_all),
-        Case("ITI-43, 10 KB", ITI_43, "/retrieve", lambda seeded, path: retrieve(seeded, path, [[id_] for id_ in seeded.small])),
+        Case(
+            "ITI-43, 10 KB",
+            ITI_43,
+            "/retrieve",
+            lambda seeded, path: retrieve(seeded, path, [[id_] for id_ in seeded.small]),
+        ),
         Case("ITI-43, 10 x 100 KB", ITI_43, "/retrieve", lambda seeded, path: retrieve(seeded, path, seeded.middle)),
-        Case(f"ITI-43, {size}", ITI_43, "/retrieve", lambda seeded, path: retrieve(seeded, path, [[seeded.large or ""]]), huge=True),
+        Case(
+            f"ITI-43, {size}",
+            ITI_43,
+            "/retrieve",
+            lambda seeded, path: retrieve(seeded, path, [[seeded.large or ""]]),
+            huge=True,
+        ),
     )
 
 
 # --- the messages -----------------------------------------------------------------------------------------------
 
 
-def submission(entries: int, **changes: object) -> Submission:
+def submission(entries: int, **changes: Any) -> Submission:
     """A submission with marks for patient and uniqueIds."""
     marks = [_oid_mark(number) for number in range(entries + 1)]
     drawn = Population(seed=42).submission(f"{PATIENT_FIELD}{patient_id(0)[10:]}", marks[1:], marks[0])
@@ -127,14 +158,14 @@ def register(seeded: Seeded, path: str, entries: int) -> Request:
 
 def provide(seeded: Seeded, path: str, size: int, mime_type: str = "text/xml") -> Request:
     """ITI-41: one document; the repository fills in size and hash."""
-    changes = {"hash": None, "size": None, "repository_unique_id": None, "mime_type": mime_type}
+    changes: dict[str, Any] = {"hash": None, "size": None, "repository_unique_id": None, "mime_type": mime_type}
     submit = rs.encode_submit(submission(1, **changes))
     body = xdsb.encode_provide(submit, [("doc0", "document@bench")])
     part = (
         b"\r\n--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <document@bench>\r\n\r\n"
         % (BOUNDARY, mime_type.encode())
     )
-    return _multipart(ITI_41, path, body, part, size, _patients(seeded.writers))
+    return _multipart(ITI_41, path, body, _patients(seeded.writers), (part, size))
 
 
 def find(path: str, patients: range, return_type: ReturnType) -> Request:
@@ -169,7 +200,7 @@ def retrieve(seeded: Seeded, path: str, rows: Sequence[Sequence[str]]) -> Reques
     marks = [f"@@doc{number}".ljust(len(rows[0][0]), "@") for number in range(count)]
     body = xdsb.encode_retrieve([DocumentRequest(seeded.repository, mark) for mark in marks])
     choices = {f"doc{number}": [row[number].encode() for row in rows] for number in range(count)}
-    return _multipart(ITI_43, path, body, b"", 0, choices)
+    return _multipart(ITI_43, path, body, choices)
 
 
 def _query(
@@ -191,12 +222,20 @@ def _patients(numbers: range) -> dict[str, list[bytes]]:
 
 def _plain(row: Transaction, path: str, body: bytes, choices: Mapping[str, Sequence[bytes]]) -> Request:
     data = _envelope(row, body)
-    return _marked(_http(path, f'application/soap+xml; charset=UTF-8; action="{row.action}"', len(data)) + data, choices)
+    return _marked(
+        _http(path, f'application/soap+xml; charset=UTF-8; action="{row.action}"', len(data)) + data, choices
+    )
 
 
 def _multipart(
-    row: Transaction, path: str, body: bytes, part: bytes, size: int, choices: Mapping[str, Sequence[bytes]]
+    row: Transaction,
+    path: str,
+    body: bytes,
+    choices: Mapping[str, Sequence[bytes]],
+    document: tuple[bytes, int] = (b"", 0),
 ) -> Request:
+    """A message with MTOM; the document is the header of its part and its size."""
+    part, size = document
     kind = f'application/xop+xml; charset=UTF-8; type="application/soap+xml"; action="{row.action}"'
     root = b"--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <root@bench>\r\n\r\n" % (
         BOUNDARY,
@@ -230,5 +269,3 @@ def _marked(data: bytes, choices: Mapping[str, Sequence[bytes]]) -> Request:
         for match in _MARK.finditer(data)
     ]
     return Request(data, tuple(fields), choices=choices)
-
-

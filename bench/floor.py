@@ -43,6 +43,8 @@ from xds.metadata.vocabulary import QUERY, RIM, RS, WSA, XDSB
 from xds.soap import envelope
 from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, Actor, Transaction
 
+log = logging.getLogger(__name__)
+
 CHUNK = 256 * 1024
 """Octets per read, and up to which a document is answered from memory: as in the product."""
 
@@ -191,7 +193,7 @@ class FloorApplication:
             handler = self._handlers[environ["PATH_INFO"]]
             kind, length, chunks = handler(environ["wsgi.input"], int(environ["CONTENT_LENGTH"]))
         except Exception:
-            logging.exception("%s", environ["PATH_INFO"])
+            log.exception("%s", environ["PATH_INFO"])
             raise
         start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(length))])
         return chunks
@@ -304,8 +306,9 @@ class FloorApplication:
             f'href="cid:{number}@floor"/></xds:Document></xds:DocumentResponse>'
             for number, doc in enumerate(documents)
         )
-        body = f'<xds:RetrieveDocumentSetResponse xmlns:xds="{XDSB}">{_SUCCESS.decode()}{items}</xds:RetrieveDocumentSetResponse>'
-        return _multipart(_envelope(ITI_43, root, body.encode()), [(doc.size, self._hashed(doc)) for doc in documents])
+        opening = f'<xds:RetrieveDocumentSetResponse xmlns:xds="{XDSB}">'.encode()
+        body = opening + _SUCCESS + items.encode() + b"</xds:RetrieveDocumentSetResponse>"
+        return _multipart(_envelope(ITI_43, root, body), [(doc.size, self._hashed(doc)) for doc in documents])
 
     def _hashed(self, doc: Stored) -> Iterable[bytes]:
         if doc.size > CHUNK:
@@ -396,7 +399,7 @@ def main() -> None:
     settings = settings.model_copy(update={"server": server})
     logging.basicConfig(level=logging.WARNING)
     context = serve._context(settings)  # noqa: SLF001
-    FloorServer(settings, Choice.ALL, context, serve.listen(server.host, server.port)).run()
+    FloorServer(settings, Choice.ALL, context, serve.listen(server.host, server.port)).run()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

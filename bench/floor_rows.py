@@ -69,9 +69,7 @@ class Templates:
         self._count = len(objects)
         self._objects = [([r[name] for name in _columns(OBJECTS)], [order.get(r[name]) for name in _IDS]) for r in rows]
         self._codes = [
-            (r["code"], order[r["object"]])
-            for obj in objects
-            for r in code_rows(obj, patient=0, code_ids=numbers)
+            (r["code"], order[r["object"]]) for obj in objects for r in code_rows(obj, patient=0, code_ids=numbers)
         ]
         self._identifiers = [
             ([r[name] for name in _columns(IDENTIFIERS)], order[r["object"]])
@@ -137,7 +135,7 @@ class Floor(Protocol):
 
 def _insert(table: Any, mark: str) -> str:
     names = _columns(table)
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"
 
 
 _PATIENT = "(SELECT id FROM patient WHERE value = {0} AND survivor IS NULL)"
@@ -150,7 +148,7 @@ SELECT id, body FROM registry_object a WHERE patient = {_PATIENT} AND kind = 4 A
   SELECT 1 FROM registry_object o
   WHERE (o.id = a.source OR o.id = a.target) AND o.status = 1 AND coalesce(o.on_demand, 0) = 0
 ) LIMIT 1001
-"""  # noqa: S608
+"""
 _DOCUMENT = "SELECT unique_id, key, hash, size, mime_type FROM document WHERE "
 
 
@@ -205,7 +203,7 @@ class PostgresFloor:
 
 
 class SqliteFloor:
-    """SQLite by sqlite3, the product's pragmas; registry and repository are two files, so two transactions in ITI-41."""
+    """SQLite by sqlite3 with the product's pragmas; two files, so two transactions in ITI-41."""
 
     def __init__(self, registry_url: str, repository_url: str) -> None:
         self._registry, self._repository = _open(registry_url), _open(repository_url)
@@ -235,11 +233,13 @@ class SqliteFloor:
 
     def find_refs(self, patient: str) -> list[tuple[Any]]:
         """See `Floor`."""
-        return self._registry.execute("SELECT id FROM registry_object WHERE " + _FIND.format("?"), (patient,)).fetchall()
+        return self._registry.execute(
+            "SELECT id FROM registry_object WHERE " + _FIND.format("?"), (patient,)
+        ).fetchall()
 
     def get_documents(self, ids: Sequence[uuid.UUID]) -> list[tuple[Any, bytes]]:
         """See `Floor`."""
-        sql = f"SELECT id, body FROM registry_object WHERE kind = 1 AND id IN ({', '.join('?' * len(ids))})"  # noqa: S608
+        sql = f"SELECT id, body FROM registry_object WHERE kind = 1 AND id IN ({', '.join('?' * len(ids))})"
         return self._registry.execute(sql, [id_.bytes for id_ in ids]).fetchall()
 
     def get_all(self, patient: str) -> list[tuple[Any, bytes]]:

@@ -3,8 +3,8 @@
 A request is rendered once. What must differ from one request to the next (message id, uniqueIds, patient) has a fixed
 width and is written over the same octets each time; a large document is one block sent again and again. An answer is
 read by its Content-Length or its chunks, its status compared, its octets thrown away. Connections are spread over
-processes of the generator's own, a thread each, since a client waits nearly all its time. Before the clock starts every connection
-has done its handshake and one request.
+processes of the generator's own, a thread each, since a client waits nearly all its time. Before the clock starts every
+connection has done its handshake and one request.
 
 `own_cost` measures what this costs against a TLS server that answers a fixed text.
 """
@@ -96,6 +96,21 @@ class Target:
         return context
 
 
+@dataclass(frozen=True)
+class Part:
+    """One process's part of a run.
+
+    Attributes:
+        number: of the process.
+        connections: it makes.
+        start: where all processes wait for each other.
+    """
+
+    number: int
+    connections: int
+    start: Any
+
+
 @dataclass
 class Measured:
     """What one run gave.
@@ -125,19 +140,27 @@ class Measured:
 
 
 class Client:
-    """One connection."""
+    """One connection.
 
-    def __init__(self, target: Target, context: ssl.SSLContext, seed: int) -> None:
+    Args:
+        target: where.
+        context: from `target.context`.
+        seed: another one for each connection: where it begins with rows and numbers.
+        kept: octets of an answer that `send` gives back, about.
+    """
+
+    def __init__(self, target: Target, context: ssl.SSLContext, seed: int, kept: int = _KEPT) -> None:
         raw = socket.create_connection(("127.0.0.1", target.port), timeout=300)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = context.wrap_socket(raw)
         self._buffer = memoryview(bytearray(BLOCK))
         self._numbers = _numbers(seed)
         self._row = seed
+        self._kept = kept
         self.received = 0
 
     def send(self, request: Request) -> bytes:
-        """Send one request and read its answer; returns the answer's first octets."""
+        """Send one request and read its answer; returns the beginning of the answer."""
         self._sock.sendall(self._filled(request))
         for _ in range(request.repeat // BLOCK):
             self._sock.sendall(_NOISE)
@@ -182,8 +205,8 @@ class Client:
         missing = start + length - len(got)
         while missing > 0:
             count = self._into(min(missing, BLOCK))
-            if len(got) < _KEPT:
-                got += bytes(self._buffer[: min(count, _KEPT)])
+            if len(got) < self._kept:
+                got += bytes(self._buffer[: min(count, self._kept)])
             missing -= count
         return got
 
@@ -191,8 +214,8 @@ class Client:
         tail = got[-8:]
         while not tail.endswith(b"\r\n0\r\n\r\n"):
             count = self._into(BLOCK)
-            if len(got) < _KEPT:
-                got += bytes(self._buffer[: min(count, _KEPT)])
+            if len(got) < self._kept:
+                got += bytes(self._buffer[: min(count, self._kept)])
             tail = (tail + bytes(self._buffer[max(0, count - 8) : count]))[-8:]
         return got
 
@@ -253,7 +276,7 @@ def run(target: Target, request: Request, plan: Plan) -> Measured:
     jobs = []
     for number, share in enumerate(shares):
         ours, theirs = _fork.Pipe(duplex=False)
-        job = _fork.Process(target=_process, args=(theirs, start, target, request, plan, share, number))
+        job = _fork.Process(target=_process, args=(theirs, target, request, plan, Part(number, share, start)))
         job.start()
         theirs.close()
         jobs.append((job, ours))
@@ -278,25 +301,21 @@ def _collect(jobs: list[tuple[Any, Connection]]) -> Measured:
     return total
 
 
-def _process(
-    pipe: Connection, start: Any, target: Target, request: Request, plan: Plan, share: int, number: int
-) -> None:
+def _process(pipe: Connection, target: Target, request: Request, plan: Plan, part: Part) -> None:
     try:
-        pipe.send(_threads(start, target, request, plan, share, number))
+        pipe.send(_threads(target, request, plan, part))
     except Exception as error:  # noqa: BLE001 - told to the parent
-        start.abort()
+        part.start.abort()
         pipe.send(f"{type(error).__name__}: {error}")
     pipe.close()
     os._exit(0)
 
 
-def _threads(
-    start: Any, target: Target, request: Request, plan: Plan, share: int, number: int
-) -> Measured:
+def _threads(target: Target, request: Request, plan: Plan, part: Part) -> Measured:
     context = target.context()
-    clients = [Client(target, context, number * 1000 + place) for place in range(share)]
+    clients = [Client(target, context, part.number * 1000 + place) for place in range(part.connections)]
     results, problems = [Measured() for _ in clients], list[Exception]()
-    ready, go = threading.Barrier(share + 1), threading.Barrier(share + 1)
+    ready, go = (threading.Barrier(part.connections + 1) for _ in range(2))
 
     def work(client: Client, result: Measured) -> None:
         try:
@@ -316,7 +335,7 @@ def _threads(
         thread.start()
     try:
         ready.wait()
-        start.wait()
+        part.start.wait()
     except threading.BrokenBarrierError:
         go.abort()
     began = time.perf_counter()
@@ -392,4 +411,3 @@ def _answer_all(connection: ssl.SSLSocket, size: int) -> None:
                     return
                 left -= count
             connection.sendall(_ECHO)
-

@@ -1,4 +1,4 @@
-"""Growth: fill a registry to 10^4, 10^5 ... entries, and at each size measure queries, registration, size on disk, plans.
+"""Growth: fill a registry to 10^4, 10^5 ... entries; at each size measure queries, registration, disk, and keep plans.
 
     python bench/grow.py --store postgres --to 7 --json growth.json --plans plans/
     python bench/grow.py --store sqlite --to 6
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,10 +35,30 @@ err = Console(stderr=True)
 _KINDS = {1: "DocumentEntry", 2: "SubmissionSet", 3: "Folder", 4: "Association"}
 _RELATIONS = """
 SELECT c.relname, pg_relation_size(c.oid) + CASE WHEN c.relkind = 'r'
-  THEN pg_relation_size(c.oid, 'fsm') + pg_relation_size(c.oid, 'vm') + coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)
+  THEN pg_relation_size(c.oid, 'fsm') + pg_relation_size(c.oid, 'vm')
+    + coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0)
   ELSE 0 END
 FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'i') ORDER BY 2 DESC
 """
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it is done.
+
+    Attributes:
+        sizes: numbers of entries, rising.
+        processes: that make rows.
+        runs: of each probe, at most.
+        seconds: for each probe, at most.
+        plans: directory for query plans.
+    """
+
+    sizes: list[int]
+    processes: int
+    runs: int
+    seconds: float
+    plans: Path | None
 
 
 @contextmanager
@@ -71,30 +91,29 @@ def relations(engine: Engine) -> dict[str, int]:
 def contents(engine: Engine) -> dict[str, dict[str, float]]:
     """Rows of each kind, and the average octets of their bodies, from a part of the table."""
     part = "TABLESAMPLE SYSTEM (10)" if engine.dialect.name == "postgresql" else ""
+    some = f"SELECT kind, body FROM registry_object {part} LIMIT 200000"
     with engine.connect() as conn:
-        rows = conn.execute(
-            text(f"SELECT kind, count(*), avg(length(body)) FROM (SELECT kind, body FROM registry_object {part} LIMIT 200000) s GROUP BY kind")  # noqa: S608
-        )
+        rows = conn.execute(text(f"SELECT kind, count(*), avg(length(body)) FROM ({some}) s GROUP BY kind"))
         return {_KINDS[kind]: {"rows": count, "body": float(body)} for kind, count, body in rows}
 
 
-def measure(engine: Engine, entries: int, runs: int, seconds: float, plans: Path | None) -> dict[str, Any]:
+def measure(engine: Engine, entries: int, chosen: Settings) -> dict[str, Any]:
     """Everything at one size."""
     found = sample(engine, entries)
-    prober = Prober(engine, runs, seconds)
+    prober = Prober(engine, chosen.runs, chosen.seconds)
     timings = {}
     for name, make, transaction in probes(found):
         err.print(f"  {name}", highlight=False)
         timings[name] = asdict(prober.time(make, transaction))
-        if plans:
-            plans.mkdir(parents=True, exist_ok=True)
+        if chosen.plans:
+            chosen.plans.mkdir(parents=True, exist_ok=True)
             file = f"{engine.dialect.name}-{entries}-{name.replace(', ', '-').replace(' ', '-')}.txt"
-            (plans / file).write_text(prober.plan(make, transaction) + "\n")
+            (chosen.plans / file).write_text(prober.plan(make, transaction) + "\n")
     timings["ITI-42, 1 entry"] = asdict(prober.time_registration(found.ten))
     return {"entries": entries, "timings": timings}
 
 
-def grow(kind: StoreKind, sizes: list[int], processes: int, runs: int, seconds: float, plans: Path | None) -> Iterator[dict[str, Any]]:
+def grow(kind: StoreKind, chosen: Settings) -> Iterator[dict[str, Any]]:
     """Fill and measure, a result for each size.
 
     Raises:
@@ -102,12 +121,12 @@ def grow(kind: StoreKind, sizes: list[int], processes: int, runs: int, seconds: 
     """
     with opened(kind) as engine:
         before = 0
-        for entries in sizes:
+        for entries in chosen.sizes:
             err.print(f"{kind}: {entries:,} entries", highlight=False)
             fill = fill_postgres if kind is StoreKind.POSTGRES else fill_sqlite
-            taken = fill(engine, entries - before, before, processes, _say)
+            taken = fill(engine, entries - before, before, chosen.processes, _say)
             size = {"relations": relations(engine), "contents": contents(engine), "load": (entries - before) / taken}
-            yield measure(engine, entries, runs, seconds, plans) | size
+            yield measure(engine, entries, chosen) | size
             before = entries
 
 
@@ -137,6 +156,7 @@ def print_tables(results: list[dict[str, Any]], console: Console) -> None:
 
 
 def main(
+    *,
     store: Annotated[StoreKind, typer.Option(help="Where.")] = StoreKind.POSTGRES,
     to: Annotated[int, typer.Option(min=3, max=8, help="Up to 10^N entries.")] = 5,
     processes: Annotated[int, typer.Option(min=1, help="That make rows.")] = 2,
@@ -151,8 +171,7 @@ def main(
     results: list[dict[str, Any]] = []
     command = " ".join(["python bench/grow.py", *sys.argv[1:]])
     try:
-        for result in grow(store, sizes, processes, 50 if quick else runs, 0.3 if quick else seconds, plans):
-            results.append(result)
+        results.extend(grow(store, Settings(sizes, processes, 50 if quick else runs, 0.3 if quick else seconds, plans)))
     except DiskFull as error:
         err.print(f"stopped: {error}", highlight=False)
     if not results:

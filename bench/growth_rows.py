@@ -19,6 +19,7 @@ from itertools import count, repeat
 from typing import Any
 
 from population import Population, patient_id
+from sqlalchemy import Table
 
 from registry import bodies
 from registry.identity import new_uuids
@@ -27,8 +28,8 @@ from registry.rows import CodeIds, code_rows, row
 from xds.ebxml import rim
 from xds.metadata import affinity
 from xds.metadata.attributes import OF, Carrier
-from xds.metadata.datatypes import nfc
 from xds.metadata.model import Association, Code, DocumentEntry, Identifier, RegistryObject
+from xds.metadata.text import nfc
 from xds.metadata.vocabulary import AssociationType, AvailabilityStatus
 
 TABLES = (registry_object, object_code, unique_identifier)
@@ -37,13 +38,16 @@ RARE = Code("rare", "2.999.1.8")
 """An eventCode that a fixed number of entries has, whatever the size of the registry."""
 RARE_ENTRIES = 50
 _PER_PATIENT = 10
+_BATCH = 2000
 _TAIL = 2.0  # the higher, the more the first patients have: patient x of P has N / (2 sqrt(x P)) documents
 _REPLACED, _WITH_FOLDER, _IN_FOLDER, _LARGER = 0.05, 0.15, 0.3, 0.2
 _HEX = tuple(f"{number:04x}" for number in range(1 << 16))
 _ANY_ID = "urn:uuid:00000000-0000-7000-8000-000000000000"
 
 # what a prototype leaves open, as characters no text has
-_ID, _PART, _PATIENT, _UNIQUE_ID, _HASH, _SIZE, _CREATED, _SOURCE, _TARGET, _STATUS = (chr(0xE000 + n) for n in range(10))
+_ID, _PART, _PATIENT, _UNIQUE_ID, _HASH, _SIZE, _CREATED, _SOURCE, _TARGET, _STATUS = (
+    chr(0xE000 + n) for n in range(10)
+)
 _OPEN = re.compile("([\ue000-\ue00f])")
 
 
@@ -194,6 +198,10 @@ class Batch:
     codes: list[tuple[Any, ...]] = field(default_factory=list)
     identifiers: list[tuple[Any, ...]] = field(default_factory=list)
 
+    def tables(self) -> list[tuple[Table, list[Any]]]:
+        """Each table with its rows."""
+        return list(zip(TABLES, (self.objects, self.codes, self.identifiers), strict=True))
+
     def add(self, rows: tuple[list[Any], list[tuple[Any, ...]], tuple[Any, ...] | None]) -> None:
         """Take the rows of one object."""
         self.objects.append(rows[0])
@@ -231,7 +239,15 @@ class History:
         """Compare some prototypes with the codec."""
         block = Block()
         values = Values(
-            block.next(), 7, self._oid(), "0" * 40, "12", "2020", block.next(), block.next(), AvailabilityStatus.DEPRECATED
+            block.next(),
+            7,
+            self._oid(),
+            "0" * 40,
+            "12",
+            "2020",
+            block.next(),
+            block.next(),
+            AvailabilityStatus.DEPRECATED,
         )
         for prototype in (*self._entries[:50], *self._sets[:50], *self._folders, self._member, self._replacement):
             prototype.check(values)
@@ -260,8 +276,10 @@ class History:
         for _ in range(size):
             entry = self._entry(batch, block, sset, patient, rare=rare)
             if folder and draw.random() < _IN_FOLDER:
-                link = self._link(batch, self._plain_member, block, patient, folder, entry)
-                self._link(batch, self._plain_member, block, patient, sset, link)
+                link = self._link(
+                    batch, self._plain_member, block, Values(block.next(), patient, source=folder, target=entry)
+                )
+                self._link(batch, self._plain_member, block, Values(block.next(), patient, source=sset, target=link))
 
     def _entry(self, batch: Batch, block: Block, sset: str, patient: int, *, rare: bool) -> str:
         draw, id_ = self._random, block.next()
@@ -279,22 +297,21 @@ class History:
             status=status,
         )
         batch.add(draw.choice(self._rare if rare else self._entries).rows(values, block))
-        self._link(batch, self._member, block, patient, sset, id_)
+        self._link(batch, self._member, block, Values(block.next(), patient, source=sset, target=id_))
         if replaced is not None:
-            self._link(batch, self._replacement, block, patient, id_, replaced)
+            self._link(batch, self._replacement, block, Values(block.next(), patient, source=id_, target=replaced))
         return id_
 
     def _folder(self, batch: Batch, block: Block, sset: str, patient: int) -> str | None:
         if patient not in self._folder_of and self._random.random() < _WITH_FOLDER:
             folder = self._folder_of[patient] = block.next()
             batch.add(self._random.choice(self._folders).rows(Values(folder, patient, self._oid()), block))
-            self._link(batch, self._plain_member, block, patient, sset, folder)
+            self._link(batch, self._plain_member, block, Values(block.next(), patient, source=sset, target=folder))
         return self._folder_of.get(patient)
 
-    def _link(self, batch: Batch, kind: Prototype, block: Block, patient: int, source: str, target: str) -> str:
-        id_ = block.next()
-        batch.add(kind.rows(Values(id_, patient, source=source, target=target), block))
-        return id_
+    def _link(self, batch: Batch, kind: Prototype, block: Block, ends: Values) -> str:
+        batch.add(kind.rows(ends, block))
+        return ends.id
 
     def _oid(self) -> str:
         return f"2.25.{self._random.randrange(10**38, 3 * 10**38)}"
@@ -305,11 +322,10 @@ def _link(type_: AssociationType, numbers: CodeIds, set_status: str | None = Non
     return Prototype(link, numbers)
 
 
-def batches(seed: int, numbers: CodeIds, patients: int, entries: int, rare: int, size: int = 2000) -> Iterator[Batch]:
-    """A process's share: so many entries in batches."""
-    history = History(seed, dict(numbers), patients)
+def batches(history: History, entries: int, rare: int) -> Iterator[Batch]:
+    """A process's share: so many entries in batches, some of them with the rare code."""
     history.check()
     while entries > 0:
-        yield history.batch(min(size, entries), rare)
-        entries -= size
+        yield history.batch(min(_BATCH, entries), rare)
+        entries -= _BATCH
         rare = 0

@@ -1,7 +1,7 @@
-"""Realistic registry objects, drawn at random: what the benchmark submits, and what the growth loader fills tables with.
+"""Realistic registry objects, drawn at random: what the benchmark submits, and what the growth loader fills tables of.
 
-Codes come from the affinity domain that ships with xds, the frequent ones first; persons, institutions, titles and times
-vary as they do between sources, so that packed bodies have an honest size. Everything follows from one seed.
+Codes come from the affinity domain that ships with xds, frequent ones more often; persons, institutions, titles and
+times vary as they do between sources, so that packed bodies have an honest size. Everything follows from one seed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,28 @@ AUTHORITY = "2.999.1.4"
 REPOSITORY = "2.999.1.77"
 HAS_MEMBER = AssociationType.HAS_MEMBER
 
-_FAMILY = "Müller Schmidt Schneider Fischer Weber Meyer Wagner Becker Garcia Martínez Rossi Novák Kowalska Yılmaz 王 李 张".split()
-_GIVEN = "Anna Änne Paul Marie Jonas Emma Luca Sofía Mehmet Jana Petr Giulia Olga Ivan 伟 芳 敏".split()
-_TOWNS = "Nord Süd West Ost Altstadt Neustadt Seeblick Waldheim Sankt_Georg Sankt_Anna Marienhof Rosengarten".split()
-_UNITS = "Klinikum Krankenhaus Ambulanz Praxis Pflegeheim Labor Radiologie".split()
-_ROLES = "Attending Consultant Nurse Resident Radiologist".split()
-_LANGUAGES = "de-DE de-AT en-US es-ES it-IT zh-CN".split()
+_FAMILY = (
+    "Müller", "Schmidt", "Schneider", "Fischer", "Weber", "Becker", "Garcia", "Martínez", "Rossi", "Novák",
+    "Kowalska", "Öztürk", "王", "李", "张",
+)  # fmt: skip
+_GIVEN = (
+    "Anna", "Änne", "Paul", "Marie", "Jonas", "Emma", "Luca", "Sofía", "Mehmet", "Jana", "Petr", "Giulia", "Olga",
+    "Ivan", "伟", "芳", "敏",
+)  # fmt: skip
+_TOWNS = (
+    "Nord", "Süd", "West", "Ost", "Altstadt", "Neustadt", "Seeblick", "Waldheim", "Marienhof", "Rosengarten",
+)  # fmt: skip
+_UNITS = (
+    "Klinikum", "Krankenhaus", "Ambulanz", "Praxis", "Pflegeheim", "Labor", "Radiologie",
+)  # fmt: skip
+_ROLES = (
+    "Attending", "Consultant", "Nurse", "Resident", "Radiologist",
+)  # fmt: skip
+_LANGUAGES = (
+    "de-DE", "de-AT", "en-US", "es-ES", "it-IT", "zh-CN",
+)  # fmt: skip
 _SEXES = "MFO"
+_WITH_EVENTS, _WITH_REFERENCE, _TWO_AUTHORS = 0.4, 0.3, 0.15  # shares of the entries
 
 
 def patient_id(number: int) -> str:
@@ -85,9 +100,7 @@ class Population:
     def time(self) -> str:
         """A DTM to the second within ten years."""
         pick = self.random.randrange
-        return (
-            f"{pick(2016, 2026)}{pick(1, 13):02}{pick(1, 29):02}{pick(24):02}{pick(60):02}{pick(60):02}"
-        )
+        return f"{pick(2016, 2026)}{pick(1, 13):02}{pick(1, 29):02}{pick(24):02}{pick(60):02}{pick(60):02}"
 
     def entry(self, id_: str, patient: str, unique_id: str | None = None) -> DocumentEntry:
         """Draw a DocumentEntry with every attribute a diligent source sends."""
@@ -101,7 +114,7 @@ class Population:
             class_code=self.code(CodeType.CLASS_CODE),
             confidentiality_code=self.codes(CodeType.CONFIDENTIALITY_CODE, 2),
             creation_time=created,
-            event_code_list=self.codes(CodeType.EVENT_CODE_LIST, 3) if draw.random() < 0.4 else (),
+            event_code_list=self.codes(CodeType.EVENT_CODE_LIST, 3) if draw.random() < _WITH_EVENTS else (),
             format_code=self.code(CodeType.FORMAT_CODE),
             hash=f"{draw.getrandbits(160):040x}",
             healthcare_facility_type_code=self.code(CodeType.HEALTHCARE_FACILITY_TYPE_CODE),
@@ -109,7 +122,7 @@ class Population:
             legal_authenticator=draw.choice(self._people),
             patient_id=Identifier(patient),
             practice_setting_code=self.code(CodeType.PRACTICE_SETTING_CODE),
-            reference_id_list=(self._reference(),) if draw.random() < 0.3 else (),
+            reference_id_list=(self._reference(),) if draw.random() < _WITH_REFERENCE else (),
             repository_unique_id=self.repository,
             service_start_time=created[:8],
             service_stop_time=created[:12],
@@ -154,7 +167,9 @@ class Population:
         sset = self.submission_set("set", patient, set_unique_id)
         entries = tuple(self.entry(f"doc{number}", patient, value) for number, value in enumerate(unique_ids))
         links = tuple(
-            Association(id=f"as{number}", type=HAS_MEMBER, source=sset.id, target=entry.id, submission_set_status="Original")
+            Association(
+                id=f"as{number}", type=HAS_MEMBER, source=sset.id, target=entry.id, submission_set_status="Original"
+            )
             for number, entry in enumerate(entries)
         )
         return Submission(submission_sets=(sset,), entries=entries, associations=links)
@@ -168,7 +183,7 @@ class Population:
                 roles=(draw.choice(_ROLES),),
                 specialties=(draw.choice(_UNITS),),
             )
-            for _ in range(1 if draw.random() < 0.85 else 2)
+            for _ in range(1 + (draw.random() < _TWO_AUTHORS))
         )
 
     def _reference(self) -> str:
@@ -180,7 +195,7 @@ class Population:
         return f"{11000 + number}^{family}^{given}^^^Dr.^^^&2.999.1.9&ISO"
 
     def _xon(self, number: int) -> str:
-        name = f"{self.random.choice(_UNITS)} {self.random.choice(_TOWNS).replace('_', ' ')}"
+        name = f"{self.random.choice(_UNITS)} {self.random.choice(_TOWNS)}"
         return f"{name}^^^^^&2.999.1.5&ISO^^^^{number}"
 
 

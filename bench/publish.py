@@ -85,15 +85,16 @@ def bench_part(data: dict[str, Any], plots: Path) -> Iterator[str]:
 
 def _how_to_read(run: Run) -> Iterator[str]:
     yield (
-        f"Each server has {run.workers} worker processes; mutual TLS, kept-alive connections. Server and floor stand on the same "
-        "database, tables and store, and are loaded in turn (A B A B), so that what else the machine does meets both. *Ratio* is "
-        "our throughput by the floor's. *CPU* is that of the server's processes for a request, user and system; databases, store "
-        "and generator run on the same processors and are not in it. *Peak* is the largest resident size of a process, *+MB* "
-        "how much a process grew at most in the case."
+        f"Each server has {run.workers} worker processes; mutual TLS, kept-alive connections. Server and floor stand "
+        "on the same database, tables and store, and are loaded in turn (A B A B), so that what else the machine does "
+        "meets both. *Ratio* is our throughput by the floor's. *CPU* is that of the server's processes for a request, "
+        "user and system; databases, store and generator run on the same processors and are not in it. *Peak* is the "
+        "largest resident size of a process, *+MB* how much a process grew at most in the case."
     )
+    yield ""
     yield (
-        f"The generator itself took {run.generator * 1e6:.0f} us of CPU for a small request and its answer, measured against a "
-        "TLS server that answers a fixed text."
+        f"The generator itself took {run.generator * 1e6:.0f} us of CPU for a small request and its answer, measured "
+        "against a TLS server that answers a fixed text."
     )
     yield ""
 
@@ -120,7 +121,11 @@ def growth_part(data: dict[str, Any], plots: Path) -> Iterator[str]:
     results, store = data["results"], {"postgres": "PostgreSQL", "sqlite": "SQLite"}[data["store"]]
     sizes = [f"{result['entries']:,}" for result in results]
     curves = {
-        name: {result["entries"]: result["timings"][name]["median"] * 1000 for result in results if name in result["timings"]}
+        name: {
+            result["entries"]: result["timings"][name]["median"] * 1000
+            for result in results
+            if name in result["timings"]
+        }
         for name in _CURVES
     }
     files = {kind: f"{kind}-{data['store']}.svg" for kind in ("growth", "space")}
@@ -129,7 +134,12 @@ def growth_part(data: dict[str, Any], plots: Path) -> Iterator[str]:
     yield from (f"## Growth on {store}", "", provenance(data), "")
     yield from (f"![medians]({plots.name}/{files['growth']})", "", "Medians in milliseconds, in process:", "")
     yield from table(("", *sizes, "last / first"), _times(results))
-    yield from (f"![octets for an entry]({plots.name}/{files['space']})", "", "Octets on disk for a DocumentEntry with what belongs to it:", "")
+    yield from (
+        f"![octets for an entry]({plots.name}/{files['space']})",
+        "",
+        "Octets on disk for a DocumentEntry with what belongs to it:",
+        "",
+    )
     yield from table(("", *sizes), _octets(results))
     yield from ("Rows, and octets of a packed body on average, at the largest size:", "")
     entries = results[-1]["contents"].get("DocumentEntry", {"rows": 1})["rows"]
@@ -166,7 +176,7 @@ def _space(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return columns
 
 
-# --- the file -----------------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------------------------
 
 
 def publish(files: Iterable[Path], document: Path) -> None:
@@ -184,7 +194,9 @@ def publish(files: Iterable[Path], document: Path) -> None:
 
 
 def main(
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="JSON of bench/run.py and bench/grow.py.")],
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, help="JSON of bench/run.py and bench/grow.py.")
+    ],
     document: Annotated[Path, typer.Option(help="The page.")] = ROOT / "docs" / "performance.md",
 ) -> None:
     """Write docs/performance.md."""

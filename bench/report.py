@@ -99,7 +99,8 @@ class Run:
             for row in data["rows"]
         ]
         names = ("machine", "command", "workers", "seconds", "generator")
-        return Run(*(data[name] for name in names), rows=rows, first_answer=data["first_answer"])
+        given = {name: data[name] for name in names}
+        return Run(**given, rows=rows, first_answer=data["first_answer"])
 
 
 def machine() -> dict[str, str]:
@@ -118,7 +119,18 @@ def machine() -> dict[str, str]:
 
 # --- terminal -----------------------------------------------------------------------------------------------------
 
-COLUMNS = ("connections", "per second", "median ms", "p99 ms", "CPU ms", "peak MB", "+MB", "floor/s", "floor CPU ms", "ratio")
+COLUMNS = (
+    "connections",
+    "per second",
+    "median ms",
+    "p99 ms",
+    "CPU ms",
+    "peak MB",
+    "+MB",
+    "floor/s",
+    "floor CPU ms",
+    "ratio",
+)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -140,7 +152,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def number(value: float) -> str:
     """Three digits that count."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f}"
 
 
 def print_table(run: Run, console: Console) -> None:
@@ -154,5 +166,7 @@ def print_table(run: Run, console: Console) -> None:
             table.add_row(row.case if row.case != last else "", *cells(row))
             last = row.case
         console.print(table)
-        console.print(f"first answer {run.first_answer.get(store, float('nan')):.2f} s after the start", highlight=False)
+        console.print(
+            f"first answer {run.first_answer.get(store, float('nan')):.2f} s after the start", highlight=False
+        )
     console.print(f"the generator itself: {run.generator * 1e6:.0f} us of CPU for a small request", highlight=False)

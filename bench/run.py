@@ -8,6 +8,7 @@ are those of its turns together.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 from cases import GB, MB, Case, Seeded, cases
-from generator import LoadError, Measured, Plan, Request, Target, own_cost, run
+from generator import Client, LoadError, Measured, Plan, Request, Target, own_cost, run
 from report import Cell, Run, machine, print_table
 from rich.console import Console
 from seed import seed
@@ -26,10 +27,12 @@ from stack import Processes, Stack, prepared, running
 from xds import app
 from xds.config import load
 from xds.security.tls import server_context
+from xds.transactions import ITI_18
 
 CONNECTIONS = (1, 8, 32)
 ROUNDS = 2
 QUICK_HUGE = 64 * MB
+_OBJECT = re.compile(rb'<rim:(?:ExtrinsicObject|RegistryPackage|Association|ObjectRef) id="([^"]+)"')
 err = Console(stderr=True)
 
 
@@ -87,6 +90,21 @@ class Side:
         )
 
 
+def check_answers(stack: Stack, case: Case, requests: tuple[Request, Request]) -> None:
+    """Server and floor must return the same objects for the same query.
+
+    Raises:
+        LoadError: they do not.
+    """
+    found = []
+    for target, request in zip(stack.targets, requests, strict=True):
+        client = Client(target, target.context(), seed=3, kept=16 * MB)
+        found.append(sorted(_OBJECT.findall(client.send(request))))
+        client.close()
+    if found[0] != found[1] or not found[0]:
+        raise LoadError(f"{case.name}: the server returns {len(found[0])} objects, the floor {len(found[1])} or others")
+
+
 def measure(stack: Stack, case: Case, seeded: Seeded, plan: Plan, rounds: int) -> tuple[Cell, Cell]:
     """Load both sides in turn.
 
@@ -94,6 +112,8 @@ def measure(stack: Stack, case: Case, seeded: Seeded, plan: Plan, rounds: int) -
         LoadError: one of them did not answer as it must.
     """
     requests = case.requests(seeded)
+    if case.transaction is ITI_18:
+        check_answers(stack, case, requests)
     sides = [
         Side(processes, target, request)
         for processes, target, request in zip((stack.server, stack.floor), stack.targets, requests, strict=True)
@@ -116,20 +136,37 @@ def plans(case: Case, connections: tuple[int, ...], seconds: float, rounds: int)
         yield from (Plan(number, seconds / rounds) for number in connections)
 
 
-def measure_store(
-    kind: StoreKind, chosen: tuple[Case, ...], workers: int, connections: tuple[int, ...], seconds: float, huge: int
-) -> Iterator[dict[str, Any]]:
+@dataclass(frozen=True)
+class Choice:
+    """What is measured, and how.
+
+    Attributes:
+        cases: in order.
+        workers: processes of each server.
+        connections: numbers of connections.
+        seconds: for each figure of a side.
+        huge: octets of the largest document.
+    """
+
+    cases: tuple[Case, ...]
+    workers: int
+    connections: tuple[int, ...]
+    seconds: float
+    huge: int
+
+
+def measure_store(kind: StoreKind, chosen: Choice) -> Iterator[dict[str, Any]]:
     """All cases on one store, a row for each number of connections."""
-    rounds = ROUNDS if seconds > 1 else 1
-    retrieval = any(case.transaction.number == "ITI-43" for case in chosen)
-    wants_huge = any(case.huge and case.transaction.number == "ITI-43" for case in chosen)
+    rounds = ROUNDS if chosen.seconds > 1 else 1
+    retrieval = any(case.transaction.number == "ITI-43" for case in chosen.cases)
+    wants_huge = any(case.huge and case.transaction.number == "ITI-43" for case in chosen.cases)
     with prepared(kind) as path:
         err.print(f"{kind}: filling the databases ...", highlight=False)
-        seeded = seed(load(path), retrieval=retrieval, huge=huge if wants_huge else 0)
-        with running(kind, path, workers) as stack:
+        seeded = seed(load(path), retrieval=retrieval, huge=chosen.huge if wants_huge else 0)
+        with running(kind, path, chosen.workers) as stack:
             yield {"store": stack.name, "first_answer": stack.notes["first answer"]}
-            for case in chosen:
-                for plan in plans(case, connections, seconds, rounds):
+            for case in chosen.cases:
+                for plan in plans(case, chosen.connections, chosen.seconds, rounds):
                     err.print(f"{kind}: {case.name}, {plan.connections} connections", highlight=False)
                     ours, floor = measure(stack, case, seeded, plan, rounds)
                     yield {"case": case.name, "connections": plan.connections, "ours": ours, "floor": floor}
@@ -150,6 +187,7 @@ def generator_cost(kind: StoreKind) -> float:
 
 
 def main(
+    *,
     quick: Annotated[bool, typer.Option(help="Half a second for each figure, 64 MB for the largest document.")] = False,
     only: Annotated[str, typer.Option(help="Cases whose name has this in it, such as ITI-18.")] = "",
     store: Annotated[StoreKind | None, typer.Option(help="One of the two. [default: both]")] = None,
@@ -169,7 +207,7 @@ def main(
     result.generator = generator_cost(StoreKind.SQLITE)
     try:
         for kind in [store] if store else list(StoreKind):
-            for row in measure_store(kind, chosen, workers, numbers, seconds, huge):
+            for row in measure_store(kind, Choice(chosen, workers, numbers, seconds, huge)):
                 result.add(row)
     except LoadError as error:
         err.print(f"[red]{error}", markup=True, highlight=False)

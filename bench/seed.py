@@ -1,4 +1,4 @@
-"""What the databases and the store hold before the clock starts, put there by the product's own actors in this process."""
+"""What databases and store hold before the clock starts, put there by the product's own actors in this process."""
 
 from __future__ import annotations
 

@@ -124,7 +124,9 @@ def prepared(kind: str) -> Iterator[Path]:
             options += ["--database", closing.enter_context(fresh_database(services["XDS_TEST_POSTGRES"]))]
             options += ["--store", closing.enter_context(_fresh_bucket(services["XDS_TEST_S3"]))]
         node = directory / "node"
-        subprocess.run([*_XDS, "init", str(node), *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        subprocess.run(
+            [*_XDS, "init", str(node), *options], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         yield node / "xds.toml"
 
 
@@ -188,7 +190,9 @@ def running(kind: str, path: Path, workers: int) -> Iterator[Stack]:
     if tls is None:
         raise ValueError(f"{path} has no [tls]")
     certs = tls.certificate.parent
-    targets = [Target(at, str(tls.ca), str(certs / "client.pem"), str(certs / "client.key")) for at in (port, floor_port)]
+    targets = [
+        Target(at, str(tls.ca), str(certs / "client.pem"), str(certs / "client.key")) for at in (port, floor_port)
+    ]
     with ExitStack() as closing:
         ours = [*_XDS, "serve", "-c", str(path), "--workers", str(workers)]
         server = closing.enter_context(_process(ours, path.parent / "server.log", targets[0]))

@@ -37,7 +37,9 @@ def legend(names: Sequence[str], x: float, y: float) -> list[str]:
     return parts
 
 
-def bars(title: str, rows: Mapping[str, Mapping[str, float]], *, most: float, marks: Mapping[str, float] | None = None) -> str:
+def bars(
+    title: str, rows: Mapping[str, Mapping[str, float]], *, most: float, marks: Mapping[str, float] | None = None
+) -> str:
     """Horizontal bars, a group for each row, a colour for each series.
 
     Args:
@@ -97,7 +99,9 @@ def lines(title: str, series: Mapping[str, Mapping[float, float]], unit: str) ->
             f"{left + (math.log10(x) - low) / span * width:.1f},{top + height - y / most * height:.1f}"
             for x, y in sorted(line.items())
         )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{PALETTE[number % len(PALETTE)]}" stroke-width="2"/>')
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{PALETTE[number % len(PALETTE)]}" stroke-width="2"/>'
+        )
     return _document(left + width + 280, top + height + 30, title, parts)
 
 
@@ -120,9 +124,12 @@ def stacks(title: str, columns: Mapping[str, Mapping[str, float]], unit: str) ->
             y -= tall
             colour = PALETTE[names.index(part) % len(PALETTE)]
             parts.append(
-                f'<rect x="{left + place * step:.1f}" y="{y:.1f}" width="{step - 16:.0f}" height="{tall:.1f}" fill="{colour}">'
-                f"<title>{escape(part)}: {value:.0f}</title></rect>"
+                f'<rect x="{left + place * step:.1f}" y="{y:.1f}" width="{step - 16:.0f}" height="{tall:.1f}" '
+                f'fill="{colour}"><title>{escape(part)}: {value:.0f}</title></rect>'
             )
         middle = left + place * step + (step - 16) / 2
-        parts += [_text(middle, top + height + 16, name, "middle"), _text(middle, y - 4, f"{sum(column.values()):.0f}", "middle")]
+        parts += [
+            _text(middle, top + height + 16, name, "middle"),
+            _text(middle, y - 4, f"{sum(column.values()):.0f}", "middle"),
+        ]
     return _document(left + step * len(columns) + 320, top + max(height + 30, 16 * len(names) + 20), title, parts)

@@ -1,8 +1,8 @@
 """Bringing a database up to date: the machinery that both actors' migrations share (alembic).
 
 An actor's `migrations` package holds one `Schema` and its revisions. Each has its own version table, so that both
-actors can live in one database. Every server that starts brings its database up to date; when several start at once, one does
-the work and the others wait for it.
+actors can live in one database. Every server that starts brings its database up to date; when several start at once,
+one does the work and the others wait for it.
 
 A new revision is a file `versions/rNNNN_what.py` with `revision`, `down_revision` and `upgrade()`. It must leave the
 database usable for the release before it, since nodes are updated one after the other: add columns and tables, remove

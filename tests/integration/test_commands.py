@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from tests.stack import Arrangement, Stack, Stores, run, start
+from tests.stack import Arrangement, Stack, Stores, start
+from xds.cli import main
 
 SAMPLES = Path(__file__).parents[2] / "xds" / "data" / "samples"
-PLACE = ("--content-type-code", "18842-5", "--healthcare-facility-type-code", "22232009", "--practice-setting-code", "419192003")
+PLACE = (
+    "--content-type-code",
+    "18842-5",
+    "--healthcare-facility-type-code",
+    "22232009",
+    "--practice-setting-code",
+    "419192003",
+)
 PLAIN = (
     *(*PLACE, "--type-code", "18842-5^^2.16.840.1.113883.6.1", "--language-code", "en", "--confidentiality-code", "N"),
     *("--creation-time", "2026-01-31T14:05"),
@@ -34,8 +45,17 @@ def patient(served, request):
     return id_
 
 
-def xds(stack: Stack, command: str, *arguments: str | Path, code: int = 0, cwd: Path | None = None):
-    ended = run(command, "-c", stack.config, *arguments, cwd=cwd)
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `xds`; in this process, which spares a second each time."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+    return subprocess.CompletedProcess([], end.value.code or 0, *texts)
+
+
+def xds(stack: Stack, command: str, *arguments: str | Path, code: int = 0):
+    ended = run(command, "-c", stack.config, *arguments)
     assert "Traceback" not in ended.stderr
     assert ended.returncode == code, ended.stderr
     return ended
@@ -102,7 +122,9 @@ def test_a_file_that_fails_does_not_stop_the_others(served, patient, tmp_path):
     good, strange, broken = summary(tmp_path, 1), tmp_path / "strange", tmp_path / "broken.xml"
     strange.write_bytes(b"\x00\x01 nobody knows")
     broken.write_text('<ClinicalDocument xmlns="urn:hl7-org:v3"><id root="1.2"></ClinicalDocument>')
-    ended = xds(served, "submit", broken, strange, tmp_path / "none", good, "--patient", patient, *PLACE, "--json", code=2)
+    ended = xds(
+        served, "submit", broken, strange, tmp_path / "none", good, "--patient", patient, *PLACE, "--json", code=2
+    )
     results = {Path(each["file"]).name: each for each in json.loads(ended.stdout)}
     assert {name: each["outcome"] for name, each in results.items()} == {
         "broken.xml": "incomplete",
@@ -194,8 +216,7 @@ def test_more_documents_than_the_registry_gives_at_once(stack, tmp_path):
     running.add_patient("1^^^&1.2.3&ISO")
     files = [summary(tmp_path, number) for number in range(5)]
     xds(running, "submit", *files, "--patient", "1^^^&1.2.3&ISO", *PLACE)
-    ended = xds(running, "query", "1^^^&1.2.3&ISO", "--json", code=1)
-    assert "XDSTooManyResults" in ended.stderr
+    assert len(found(running, "1^^^&1.2.3&ISO")) == 5
 
 
 def test_fetching_what_is_not_there(served, patient, tmp_path):
@@ -213,24 +234,15 @@ def test_fetching_what_is_not_there(served, patient, tmp_path):
     assert "XDSUnknownRepositoryId" in ended.stderr
 
 
-def test_options_in_place_of_a_file(served, patient):
-    pki, options = served.pki, []
-    for option, value in {
-        "--registry": served.registry,
-        "--cert": pki / "client.pem",
-        "--key": pki / "client.key",
-        "--cacert": pki / "ca.pem",
-    }.items():
-        options += [option, value]
-    ended = run("query", patient, *options)
+def test_options_or_variables_in_place_of_a_file(served, patient, monkeypatch):
+    files = {"cert": served.pki / "client.pem", "key": served.pki / "client.key", "cacert": served.pki / "ca.pem"}
+    options = [text for name, path in files.items() for text in (f"--{name}", path)]
+    ended = run("query", patient, "--registry", served.registry, *options)
     assert (ended.returncode, ended.stderr) == (0, "0 documents found.\n")
-    variables = {
-        "XDS_CLIENT__REGISTRY": served.registry,
-        "XDS_CLIENT__CERTIFICATE": str(pki / "client.pem"),
-        "XDS_CLIENT__KEY": str(pki / "client.key"),
-        "XDS_CLIENT__CA": str(pki / "ca.pem"),
-    }
-    assert run("query", patient, **variables).returncode == 0
+    for name, value in zip(("CERTIFICATE", "KEY", "CA"), files.values(), strict=True):
+        monkeypatch.setenv(f"XDS_CLIENT__{name}", str(value))
+    monkeypatch.setenv("XDS_CLIENT__REGISTRY", served.registry)
+    assert run("query", patient).returncode == 0
 
 
 def test_a_server_that_goes_away_is_told_once_and_the_rest_is_left(stack, tmp_path):
@@ -247,7 +259,9 @@ def test_a_server_that_goes_away_is_told_once_and_the_rest_is_left(stack, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "stores", [Stores.EMBEDDED, pytest.param(Stores.SERVICES, marks=pytest.mark.service)], ids=lambda stores: stores.value
+    "stores",
+    [Stores.EMBEDDED, pytest.param(Stores.SERVICES, marks=pytest.mark.service)],
+    ids=lambda stores: stores.value,
 )
 def test_two_processes(stack, tmp_path, stores):
     running = stack(Arrangement.TWO_PROCESSES, stores)

@@ -124,7 +124,8 @@ def test_a_port_that_is_taken(tmp_path, pki):
         code, words = refused(settings(tmp_path, pki, server=f"port = {port}"))
     assert code == 1
     assert words == (
-        f"xds: cannot listen on 127.0.0.1 port {port}: another program listens there; end it, or choose another [server] port\n"
+        f"xds: cannot listen on 127.0.0.1 port {port}: another program listens there; end it, or choose another "
+        "[server] port\n"
     )
 
 
@@ -158,7 +159,11 @@ def test_a_store_whose_directory_cannot_be_made(tmp_path, pki):
 
 
 WRONG = {
-    "no TLS": ({"tls": ""}, (), "[tls]: missing; expected certificate, key and ca, or [server] trusted_proxies that do TLS"),
+    "no TLS": (
+        {"tls": ""},
+        (),
+        "[tls]: missing; expected certificate, key and ca, or [server] trusted_proxies that do TLS",
+    ),
     "no database": ({"registry": ""}, (), "[registry] database: missing"),
     "a repository without a registry": ({}, ("--actor", "repository"), "[registry] url: missing"),
     "no repositoryUniqueId": (
@@ -173,7 +178,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("changes, options, words", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize(("changes", "options", "words"), WRONG.values(), ids=WRONG)
 def test_wrong_settings_are_told_in_words(tmp_path, pki, changes, options, words):
     code, said = refused(settings(tmp_path, pki, **changes), *options)
     assert code == 2
@@ -189,7 +194,7 @@ def test_a_certificate_it_does_not_trust_gets_no_connection(served, stranger):
     if stranger:
         context.load_cert_chain(served.pki / f"{stranger}.pem", served.pki / f"{stranger}.key")
     peer = http.client.HTTPSConnection("localhost", connection(served).port, context=context, timeout=20)
-    with closing(peer), pytest.raises((ssl.SSLError, ConnectionError)):
+    with closing(peer), pytest.raises((ssl.SSLError, ConnectionError)):  # noqa: PT012 - which of them depends on TLS
         peer.request("GET", "/ready")
         peer.getresponse()
 
@@ -265,9 +270,12 @@ def test_a_trusted_proxy_passes_the_certificate_on(tmp_path, pki):
         assert server.stop() == 0
 
 
-SOAP = """<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://www.w3.org/2005/08/addressing">
-<s:Header><a:Action s:mustUnderstand="1">urn:ihe:iti:2007:RegistryStoredQuery</a:Action><a:MessageID>urn:uuid:1</a:MessageID>
-</s:Header><s:Body><q:AdhocQueryRequest xmlns:q="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"/></s:Body></s:Envelope>"""
+SOAP = """
+<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:a="http://www.w3.org/2005/08/addressing">
+<s:Header><a:Action s:mustUnderstand="1">urn:ihe:iti:2007:RegistryStoredQuery</a:Action>
+<a:MessageID>urn:uuid:1</a:MessageID></s:Header>
+<s:Body><q:AdhocQueryRequest xmlns:q="urn:oasis:names:tc:ebxml-regrep:xsd:query:3.0"/></s:Body></s:Envelope>
+""".strip()
 
 
 # Ending

@@ -1,4 +1,4 @@
-"""A plain zeep.Client on our published WSDL: the first foreign peer (ITI TF-2 Appendix V; STYLE section 2).
+"""A plain zeep.Client on our published WSDL: the first foreign peer (ITI TF-2 Appendix V).
 
 zeep sends documents as inline base64 in plain SOAP and is answered in kind.
 """

@@ -76,7 +76,7 @@ def commands():
             yield name, command
 
 
-each_command = pytest.mark.parametrize("name, command", list(commands()), ids=[name for name, _ in commands()])
+each_command = pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
 
 
 def test_the_commands_are_those_of_the_issue():
@@ -213,9 +213,7 @@ def test_init_takes_urls_and_codes(tmp_path, capsys):
     default = Path(affinity.__file__).parents[1] / "data" / "codes.xml"
     table.write_text(default.read_text().replace("</Codes>", '<AssigningAuthority id="&amp;1.2.3&amp;ISO"/></Codes>'))
     database, store = "postgresql+psycopg://xds:p@db/xds", "s3+http://KEY:SECRET@store:9000/bucket"
-    code, _, words = call(
-        capsys, "init", tmp_path / "a", "--database", database, "--store", store, "--codes", table
-    )
+    code, _, words = call(capsys, "init", tmp_path / "a", "--database", database, "--store", store, "--codes", table)
     assert code == 0
     assert "any assigning authority" not in words
     settings = tomllib.loads((tmp_path / "a/xds.toml").read_text())
@@ -233,7 +231,7 @@ REFUSED_OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options, words", REFUSED_OPTIONS.values(), ids=REFUSED_OPTIONS)
+@pytest.mark.parametrize(("options", "words"), REFUSED_OPTIONS.values(), ids=REFUSED_OPTIONS)
 def test_init_refuses_and_leaves_nothing(tmp_path, capsys, options, words):
     code, _, said = call(capsys, "init", tmp_path / "a", *options)
     assert code == 2
@@ -366,7 +364,7 @@ TIMES = {
 }
 
 
-@pytest.mark.parametrize("text, dtm", TIMES.items())
+@pytest.mark.parametrize(("text", "dtm"), TIMES.items())
 def test_times_as_people_write_them(text, dtm):
     assert metadata.time("--from", text) == dtm
 
@@ -423,7 +421,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("given, name", NAMES.items())
+@pytest.mark.parametrize(("given", "name"), NAMES.items())
 def test_a_document_gets_a_harmless_file_name(given, name):
     assert retrieve.file_name(*given) == name
 

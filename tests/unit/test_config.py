@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from xds.config import ConfigurationError, Settings, checked, hide, load, zone
-from xds.config import DatabaseURL, StoreURL
+from xds.config import ConfigurationError, DatabaseURL, Settings, StoreURL, checked, hide, load, zone
 from xds.config.describe import describe
 
 ROOT = Path(__file__).parents[2]
@@ -96,23 +95,41 @@ MISTAKES = {
     "unknown section": ("[sever]\nport = 1", "[sever]: unknown key; expected one of [server], [tls], [registry]"),
     "section as value": ("server = 1", "[server] = 1: expected a section with keys"),
     "missing key": ("[tls]\nkey = 'a'\nca = 'b'", "[tls] certificate: missing; expected the path of a file"),
-    "other database": ("[registry]\ndatabase = 'mysql://u:secret@h/x'", "database = 'mysql://u:***@h/x': expected sqlite"),
+    "other database": (
+        "[registry]\ndatabase = 'mysql://u:secret@h/x'",
+        "database = 'mysql://u:***@h/x': expected sqlite",
+    ),
     "database in memory": ("[registry]\ndatabase = 'sqlite:///:memory:'", "expected sqlite:///FILE"),
-    "store of another kind": ("[repository]\nstore = 'ftp://h/x'", "[repository] store = 'ftp://h/x': expected a directory"),
+    "store of another kind": (
+        "[repository]\nstore = 'ftp://h/x'",
+        "[repository] store = 'ftp://h/x': expected a directory",
+    ),
     "no OID": ("[repository]\nunique_id = '1.2.x'", "unique_id = '1.2.x': expected an OID such as"),
-    "one bad network of two": ("[server]\ntrusted_proxies = ['::1', 'nginx']", "trusted_proxies = 'nginx': expected a list of"),
-    "no fingerprint": ("[server]\nproxy_certificates = ['AB:CD']", "= 'AB:CD': expected a list of SHA-256 fingerprints"),
-    "unknown kind of code": ("[affinity]\nopen = ['typecode']", "[affinity] open = 'typecode': expected a list of some of"),
+    "one bad network of two": (
+        "[server]\ntrusted_proxies = ['::1', 'nginx']",
+        "trusted_proxies = 'nginx': expected a list of",
+    ),
+    "no fingerprint": (
+        "[server]\nproxy_certificates = ['AB:CD']",
+        "= 'AB:CD': expected a list of SHA-256 fingerprints",
+    ),
+    "unknown kind of code": (
+        "[affinity]\nopen = ['typecode']",
+        "[affinity] open = 'typecode': expected a list of some of",
+    ),
     "no code": ("[defaults]\ntype_code = '18842-5'", "type_code = '18842-5': expected code^^codingScheme"),
     "no URL": ("[client]\nregistry = 'localhost:8443'", "[client] registry = 'localhost:8443': expected a URL such as"),
     "no zone": ("[defaults]\nzone = 'Europe/Wien'", "[defaults] zone = 'Europe/Wien': expected a time zone such as"),
     "size without unit": ("[server]\nmax_body = 'lots'", "max_body = 'lots': expected a size such as 64KiB or 4GiB"),
-    "plain HTTP for all": ("[server]\nplain_http = true\nhost = '0.0.0.0'", "[server] plain_http with host 0.0.0.0: expected"),
+    "plain HTTP for all": (
+        "[server]\nplain_http = true\nhost = '0.0.0.0'",
+        "[server] plain_http with host 0.0.0.0: expected",
+    ),
     "no TOML": ("[server\nport = 1", "(at line 1, column 8); expected TOML"),
 }
 
 
-@pytest.mark.parametrize("text, expected", MISTAKES.values(), ids=MISTAKES)
+@pytest.mark.parametrize(("text", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_with_file_key_value_and_what_is_expected(tmp_path, text, expected):
     path = write(tmp_path, text)
     (problem,) = problems(path)
@@ -156,13 +173,15 @@ URLS = {
 }
 
 
-@pytest.mark.parametrize("url, shown", URLS.items())
+@pytest.mark.parametrize(("url", "shown"), URLS.items())
 def test_no_output_shows_a_password(url, shown):
     assert hide(url) == shown
 
 
 def test_a_password_stays_out_of_every_form_of_the_settings(tmp_path):
-    path = write(tmp_path, "[registry]\ndatabase = 'postgres://xds:geheim@db/xds'\n[repository]\nstore='s3+http://K:geheim@h/b'")
+    path = write(
+        tmp_path, "[registry]\ndatabase = 'postgres://xds:geheim@db/xds'\n[repository]\nstore='s3+http://K:geheim@h/b'"
+    )
     settings = load(path)
     assert settings.registry.database.get_secret_value() == "postgresql+psycopg://xds:geheim@db/xds"
     for text in (repr(settings), str(settings), settings.model_dump_json(), str(settings.model_dump())):
@@ -189,12 +208,13 @@ def test_the_page_about_the_settings_is_current():
 
 
 def test_the_page_is_made_by_the_command_it_names():
-    made = subprocess.run([sys.executable, "-m", "xds.config.describe"], cwd=ROOT, capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, "-m", "xds.config.describe"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert made.stdout == describe()
 
 
 def test_every_setting_has_words():
-    for name, section in Settings.model_fields.items():
-        page = describe()
-        assert f"## [{name}]" in page
-    assert " |  |\n" not in describe()
+    page = describe()
+    assert all(f"## [{name}]" in page for name in Settings.model_fields)
+    assert " |  |\n" not in page

@@ -80,7 +80,19 @@ def find_all(registry: DocumentRegistry, name: str, parameters: Parameters) -> I
             raise
         refs = answered(registry, query(name, parameters, refs=True)).refs
         for portion in portions(refs, PORTION):
-            yield from by_uuid(registry, portion)
+            yield from _by_halves(registry, portion)
+
+
+def _by_halves(registry: DocumentRegistry, uuids: list[str]) -> Iterator[DocumentEntry]:
+    """GetDocuments, in smaller portions where the registry gives fewer at once."""
+    try:
+        yield from by_uuid(registry, uuids)
+    except Refused as refused:
+        if len(uuids) == 1 or any(error.code != Code.XDSTooManyResults for error in refused.errors):
+            raise
+        middle = len(uuids) // 2
+        yield from _by_halves(registry, uuids[:middle])
+        yield from _by_halves(registry, uuids[middle:])
 
 
 def by_uuid(registry: DocumentRegistry, uuids: Sequence[str]) -> list[DocumentEntry]:

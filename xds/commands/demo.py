@@ -224,7 +224,8 @@ def _unique_id(config: Path, sample: Path, patient: str) -> str:
     from xds.commands.peers import connect  # noqa: PLC0415
 
     parameters = [("$XDSDocumentEntryPatientId", [patient]), ("$XDSDocumentEntryStatus", [ask.APPROVED])]
-    entries = ask.find_all(connect(config).registry, "FindDocuments", parameters)
+    with connect(config) as peers:
+        entries = list(ask.find_all(peers.registry, "FindDocuments", parameters))
     sha1 = _sha1(sample)
     found = next((entry.unique_id.value for entry in entries if entry.hash == sha1 and entry.unique_id), None)
     if found is None:

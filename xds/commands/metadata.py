@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from types import MappingProxyType
 from typing import Any
@@ -38,6 +39,7 @@ AUTHOR = {
     "author_specialty": "specialties",
 }
 """Option -> field of `model.Author`."""
+_TEXTS = frozenset(Defaults.__dataclass_fields__) - {*CODED, "author", "zone", "maps"}
 _TIME = re.compile(r"(\d{4})(?:-?(\d\d)(?:-?(\d\d)(?:[T ]?(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)?)?)?")
 
 
@@ -87,8 +89,8 @@ def patient(option: str, text: str, defaults: DefaultSettings) -> str:
 
 
 def from_options(given: Mapping[str, Any], affinity: AffinityDomain | None, defaults: DefaultSettings) -> Defaults:
-    """Values of options, named like the fields of `draft.Defaults` and like `AUTHOR`."""
-    values: dict[str, Any] = {name: value for name, value in given.items() if value and name not in (*CODED, *AUTHOR)}
+    """Values of options, named like the fields of `draft.Defaults` and like `AUTHOR`; others are passed over."""
+    values: dict[str, Any] = {name: given[name] for name in _TEXTS if given.get(name)}
     for name, kind in CODED.items():
         texts = given.get(name) or ()
         codes = tuple(
@@ -107,15 +109,9 @@ def from_options(given: Mapping[str, Any], affinity: AffinityDomain | None, defa
 
 def from_settings(settings: DefaultSettings) -> Defaults:
     """Values of `[defaults]`."""
-    given = settings.model_dump(exclude={"assigning_authority", "zone", "maps"}, exclude_none=True)
-    made = from_options(given, None, settings)
+    made = from_options(settings.model_dump(exclude_none=True), None, settings)
     where: tzinfo = zone(settings.zone) if settings.zone else UTC
-    return _replace(made, zone=where, maps=_maps(settings.maps))
-
-
-def _replace(defaults: Defaults, **changes: Any) -> Defaults:
-    fields = {name: getattr(defaults, name) for name in defaults.__dataclass_fields__}
-    return Defaults(**fields | changes)
+    return replace(made, zone=where, maps=_maps(settings.maps))
 
 
 def _maps(given: Mapping[str, Mapping[str, str]]) -> Mapping[str, CodeMap]:

@@ -10,9 +10,8 @@ import typer
 from registry import patients
 from xds import app, database
 from xds.commands.common import USAGE, AsJson, CommandError, ConfigFile, Verbose, counted, settings, terminal
+from xds.commands.metadata import patient
 from xds.config import Settings
-from xds.metadata.datatypes import DATATYPES
-from xds.metadata.hl7 import CX
 from xds.migrate import Database
 from xds.transactions import Actor
 
@@ -33,13 +32,8 @@ def full_id(value: str, chosen: Settings) -> str:
     Raises:
         CommandError: it is no CX, or not of the affinity domain.
     """
-    authority = chosen.defaults.assigning_authority
-    if "^" not in value and authority:
-        value = CX(value, authority).format()
-    if fault := DATATYPES["CX"].check(value):
-        raise CommandError(f"patient id: {fault}", USAGE)
     try:
-        return patients.check(value, app.domain(chosen))
+        return patients.check(patient("patient id", value, chosen.defaults), app.domain(chosen))
     except ValueError as error:
         raise CommandError(f"patient id: {error}", USAGE) from None
 

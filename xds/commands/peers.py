@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -81,6 +83,7 @@ class Peers:
         return RepositoryClient(self.transport, _given(self.client.repository, "--repository"))
 
 
+@contextmanager
 def connect(
     config: Path | None,
     *,
@@ -90,8 +93,8 @@ def connect(
     key: Path | None = None,
     cacert: Path | None = None,
     connections: int = 4,
-) -> Peers:
-    """Put options and settings together; nothing is sent yet.
+) -> Iterator[Peers]:
+    """Put options and settings together; nothing is sent yet, and at the end the connections are closed.
 
     Raises:
         CommandError: something is missing or cannot be used.
@@ -100,8 +103,9 @@ def connect(
     settings = load(config)
     options = {"registry": registry, "repository": repository, "certificate": cert, "key": key, "ca": cacert}
     client = settings.client.model_copy(update={name: value for name, value in options.items() if value is not None})
-    transport = SoapTransport(_context(client), connections=connections)
-    return Peers(settings, client, app.domain(settings) if config else None, transport)
+    domain = app.domain(settings) if config else None
+    with closing(SoapTransport(_context(client), connections=connections)) as transport:
+        yield Peers(settings, client, domain, transport)
 
 
 def _context(client: Client) -> ssl.SSLContext | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,11 +15,21 @@ from xds.commands.common import USAGE, AsJson, CommandError, OptionalConfigFile,
 from xds.commands.describe import as_json as entry_json
 from xds.commands.describe import table
 from xds.commands.metadata import code, patient, time
-from xds.commands.peers import Authorities, Certificate, Key, RegistryURL, connect
+from xds.commands.peers import Authorities, Certificate, Key, Peers, RegistryURL, connect
 from xds.metadata.affinity import CodeType
 from xds.metadata.model import DocumentEntry
 from xds.metadata.vocabulary import ON_DEMAND, STABLE, AvailabilityStatus
 
+_CODES = {
+    "type_code": ("$XDSDocumentEntryTypeCode", "--type", CodeType.TYPE_CODE),
+    "class_code": ("$XDSDocumentEntryClassCode", "--class", CodeType.CLASS_CODE),
+}
+_TIMES = {
+    "created_from": ("$XDSDocumentEntryCreationTimeFrom", "--from"),
+    "created_to": ("$XDSDocumentEntryCreationTimeTo", "--to"),
+    "service_from": ("$XDSDocumentEntryServiceStopTimeFrom", "--service-from"),
+    "service_to": ("$XDSDocumentEntryServiceStartTimeTo", "--service-to"),
+}
 _WIDTH = 240  # where stdout is no terminal: nothing is cut
 
 
@@ -38,6 +48,7 @@ class Status(StrEnum):
 
 
 def query(
+    ctx: typer.Context,
     patient_id: Annotated[
         str | None, typer.Argument(metavar="['ID^^^&OID&ISO']", help="patientId; or --unique-id or --uuid.")
     ] = None,
@@ -68,42 +79,34 @@ def query(
     verbose: Verbose = False,
 ) -> None:
     """Find documents of a patient, by type, class, time and status; or get single ones by id."""
-    peers = connect(config, registry=registry, cert=cert, key=key, cacert=cacert)
     if sum(map(bool, (patient_id, unique_id, uuid))) != 1:
         raise CommandError("expected a patient id, or --unique-id, or --uuid: one of them", USAGE)
-    if patient_id:
-        codes = {
-            "Type": (type_code, "--type", CodeType.TYPE_CODE),
-            "Class": (class_code, "--class", CodeType.CLASS_CODE),
-        }
-        times = {
-            "CreationTimeFrom": (created_from, "--from"),
-            "CreationTimeTo": (created_to, "--to"),
-            "ServiceStopTimeFrom": (service_from, "--service-from"),
-            "ServiceStartTimeTo": (service_to, "--service-to"),
-        }
-        parameters = [
-            ("$XDSDocumentEntryPatientId", [patient("patient id", patient_id, peers.settings.defaults)]),
-            ("$XDSDocumentEntryStatus", status.urns),
-            *(
-                (f"$XDSDocumentEntry{name}Code", [code(option, text, kind, peers.affinity).key for text in texts or ()])
-                for name, (texts, option, kind) in codes.items()
-            ),
-            *(
-                (f"$XDSDocumentEntry{name}", [time(option, text)] if text else [])
-                for name, (text, option) in times.items()
-            ),
-            ("$XDSDocumentEntryType", [STABLE, ON_DEMAND] if on_demand else []),
-        ]
-        stored = "FindDocuments"
-    else:
-        parameters = [("$XDSDocumentEntryUniqueId", unique_id or []), ("$XDSDocumentEntryEntryUUID", uuid or [])]
-        stored = "GetDocuments"
-    if object_refs:
-        _show_refs(ask.answered(peers.registry, ask.query(stored, parameters, refs=True)).refs, as_json=as_json)
-        return
-    found = ask.find_all(peers.registry, stored, parameters)
+    with connect(config, registry=registry, cert=cert, key=key, cacert=cacert) as peers:
+        stored, parameters = _question(peers, ctx.params)
+        if object_refs:
+            _show_refs(ask.answered(peers.registry, ask.query(stored, parameters, refs=True)).refs, as_json=as_json)
+            return
+        found = list(ask.find_all(peers.registry, stored, parameters))
     _show(sorted(found, key=lambda entry: entry.creation_time or "", reverse=True), as_json=as_json)
+
+
+def _question(peers: Peers, given: Mapping[str, Any]) -> tuple[str, list[tuple[str, list[str]]]]:
+    """The stored query that the options mean, and its parameters; those without values are left out."""
+    if not given["patient_id"]:
+        return "GetDocuments", [
+            ("$XDSDocumentEntryUniqueId", given["unique_id"] or []),
+            ("$XDSDocumentEntryEntryUUID", given["uuid"] or []),
+        ]
+    parameters = [
+        ("$XDSDocumentEntryPatientId", [patient("patient id", given["patient_id"], peers.settings.defaults)]),
+        ("$XDSDocumentEntryStatus", given["status"].urns),
+        ("$XDSDocumentEntryType", [STABLE, ON_DEMAND] if given["on_demand"] else []),
+    ]
+    for name, (parameter, option, kind) in _CODES.items():
+        parameters.append((parameter, [code(option, text, kind, peers.affinity).key for text in given[name] or ()]))
+    for name, (parameter, option) in _TIMES.items():
+        parameters.append((parameter, [time(option, given[name])] if given[name] else []))
+    return "FindDocuments", parameters
 
 
 def _show(entries: list[DocumentEntry], *, as_json: bool) -> None:

@@ -81,11 +81,9 @@ def retrieve(
     """Fetch documents by uniqueId, each into a file of its own."""
     if to_stdout and (len(unique_ids) > 1 or as_json):
         raise CommandError("--stdout takes one document, and no --json", USAGE)
-    peers = connect(config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert)
-    results = [
-        _fetch(peers, unique_id, repository_id, None if to_stdout else output)
-        for unique_id in dict.fromkeys(unique_ids)
-    ]
+    directory = None if to_stdout else output
+    with connect(config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert) as peers:
+        results = [_fetch(peers, unique_id, repository_id, directory) for unique_id in dict.fromkeys(unique_ids)]
     if as_json:
         terminal.json(results)
     if any("errors" in result for result in results):

@@ -45,8 +45,11 @@ PATIENCE = 5
 
 
 def submit(
+    ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CDA documents, PDF, text, images ...")],
-    patient: Annotated[str | None, typer.Option(metavar="ID", help="patientId, 'ID^^^&OID&ISO'.")] = None,
+    patient_id: Annotated[
+        str | None, typer.Option("--patient", metavar="ID", help="patientId, 'ID^^^&OID&ISO'.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="title.")] = None,
     type_code: Annotated[
         str | None,
@@ -102,29 +105,23 @@ def submit(
     verbose: Verbose = False,
 ) -> None:
     """File documents, one submission each; those that are in already are reported, not doubled."""
-    given = {name: value for name, value in locals().items() if name not in _NO_METADATA}
-    peers = connect(
-        config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert, connections=jobs
+    relation = _relation(
+        files,
+        unique_id,
+        {AssociationType.RPLC: replace, AssociationType.APND: append, AssociationType.XFRM: transform},
     )
-    relation = _relation(files, unique_id, {
-        AssociationType.RPLC: replace, AssociationType.APND: append, AssociationType.XFRM: transform,
-    })  # fmt: skip
-    options = from_options(given | {"patient_id": patient}, peers.affinity, peers.settings.defaults)
-    defaults = peers.settings.defaults.model_copy(update={"zone": _zone(zone)} if zone else {})
-    filing = Filing(peers, options, from_settings(defaults), relation)
     begun = time.monotonic()
-    results = list(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
+    with connect(
+        config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert, connections=jobs
+    ) as peers:
+        settings = peers.settings.defaults
+        options = from_options(ctx.params, peers.affinity, settings)
+        defaults = from_settings(settings.model_copy(update={"zone": _zone(zone)} if zone else {}))
+        filing = Filing(peers, options, defaults, relation)
+        results = list(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
     if as_json:
         terminal.json([result.as_json() for result in sorted(results, key=lambda result: files.index(result.path))])
     _end(results, time.monotonic() - begun)
-
-
-_NO_METADATA = frozenset(
-    {
-        *("files", "patient", "replace", "append", "transform", "jobs", "zone", "as_json", "verbose"),
-        *("config", "registry", "repository", "cert", "key", "cacert"),
-    }
-)
 
 
 def _zone(text: str) -> str:

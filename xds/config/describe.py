@@ -16,10 +16,11 @@ HEAD = """# Configuration
 <!-- Made of xds/config/model.py by `python -m xds.config.describe`; a test holds it against the code. -->
 
 `xds init DIR` writes `DIR/xds.toml` with a word on each setting that a new server needs. The file is
-[TOML](https://toml.io); sections and keys are those below, and unknown ones are refused. `xds check -c DIR/xds.toml` shows the
-effective settings, with passwords hidden, and tries everything they name.
+[TOML](https://toml.io); sections and keys are those below, and unknown ones are refused. `xds check -c DIR/xds.toml`
+shows the effective settings, with passwords hidden, and tries everything they name.
 
-- **Environment.** A variable comes before the file: `XDS_SECTION__KEY`, as in `XDS_SERVER__PORT=9443`. Lists are written with commas.
+- **Environment.** A variable comes before the file: `XDS_SECTION__KEY`, as in `XDS_SERVER__PORT=9443`. Lists are
+  written with commas.
 - **Paths** are relative to the directory of the file.
 - **Passwords** may stand in the URLs, in the file or the environment. For PostgreSQL, libpq's own ways work too
   (`PGPASSFILE`, `?passfile=FILE` in the URL); for S3, `?credentials=FILE` in the URL (two lines: key, secret), or

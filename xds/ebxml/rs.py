@@ -52,10 +52,10 @@ def encode_errors(errors: Iterable[XDSError]) -> str:
     errors = tuple(errors)
     if not errors:
         return ""
-    if len(errors) > MAX_ERRORS:
-        rest = XDSError(errors[0].code, f"{len(errors) - MAX_ERRORS} further errors are not listed")
-        errors = (*errors[:MAX_ERRORS], rest)
     highest = Severity.ERROR if any(error.severity is Severity.ERROR for error in errors) else Severity.WARNING
+    if len(errors) > MAX_ERRORS:
+        more = f"{len(errors) - MAX_ERRORS} further errors are not listed"
+        errors = (*errors[:MAX_ERRORS], XDSError(errors[0].code, more, severity=highest))
     return f'<rs:RegistryErrorList highestSeverity="{highest}">{"".join(map(_error, errors))}</rs:RegistryErrorList>'
 
 
