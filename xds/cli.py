@@ -58,10 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="xds")
     except Exception as error:  # noqa: BLE001 - the last place before the person at the terminal
-        code = _explain(error)
-        if terminal.verbose:
-            traceback.print_exc(file=sys.stderr)
-        raise SystemExit(code) from None
+        raise SystemExit(_explain(error)) from None
 
 
 def _explain(error: Exception) -> int:
@@ -70,29 +67,34 @@ def _explain(error: Exception) -> int:
     Returns:
         The exit code.
     """
-    for line in _words(error):
+    lines = _words(error)
+    if lines is None:
+        lines = [" ".join(str(error).split()) or type(error).__name__]
+        if terminal.verbose:
+            traceback.print_exception(error, file=sys.stderr)
+        else:
+            lines[0] += " (-v shows more)"
+    for line in lines:
         terminal.say(f"xds: {line}")
-    match error:
-        case ConfigurationError():
-            return USAGE
-        case CommandError():
-            return error.exit_code
-        case _:
-            return REFUSED
+    if isinstance(error, CommandError):
+        return error.exit_code
+    return USAGE if isinstance(error, ConfigurationError) else REFUSED
 
 
-def _words(error: Exception) -> list[str]:
+def _words(error: Exception) -> list[str] | None:
+    """Lines for a person; None if nobody foresaw the error."""
+    found: list[str] | None = None
     match error:
         case ConfigurationError():
-            return list(error.problems)
+            found = list(error.problems)
         case Refused():
-            return [str(each) for each in error.errors]
-        case CommandError() | StartError() | PeerUnavailable() | StoreError() | TLSConfigurationError():
-            return [str(error)]
+            found = [str(each) for each in error.errors]
+        case CommandError() | StartError() | PeerUnavailable() | TLSConfigurationError():
+            found = [str(error)]
+        case StoreError():
+            found = [f"document store: {error.detail}"]
         case SoapFault():
-            return [f"the peer takes this for no valid message: {error}"]
+            found = [f"the peer takes this for no valid message: {error}"]
         case DatabaseError():
-            return [f"database: {words(error)}"]
-        case _:
-            text = " ".join(str(error).split()) or type(error).__name__
-            return [text if terminal.verbose else f"{text} (-v shows more)"]
+            found = [f"database: {words(error)}"]
+    return found

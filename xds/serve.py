@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import socket
 import ssl
@@ -38,6 +39,8 @@ from xds.security.tls import TLSConfigurationError, server_context
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEEP_ALIVE_SECONDS = 75
+HEARTBEAT_SECONDS = 120
+"""A worker whose main thread does not run for so long is taken for dead."""
 HEADER_OCTETS = 32 * 1024
 """A header may hold a certificate of 16 KiB (`xds.security.tls`), and more once it is URL-encoded."""
 BACKLOG = 2048
@@ -212,7 +215,8 @@ class _Server(BaseApplication):
             "worker_class": _Worker,
             "worker_connections": max(WORKER_CONNECTIONS, 4 * server.threads),
             "keepalive": KEEP_ALIVE_SECONDS,
-            "graceful_timeout": int(server.stop_seconds),
+            "timeout": HEARTBEAT_SECONDS,
+            "graceful_timeout": math.ceil(server.stop_seconds),
             "limit_request_field_size": HEADER_OCTETS,
             "forwarded_allow_ips": "",
             "control_socket_disable": True,

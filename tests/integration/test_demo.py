@@ -7,7 +7,11 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.stack import environment, run
+
+pytestmark = pytest.mark.xdist_group("demo")
 
 
 def test_the_demo_ends_well_and_can_be_run_again(tmp_path):

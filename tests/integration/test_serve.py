@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import create_database, drop_database
 from tests.stack import Arrangement, Server, Stack, Stores, free_port, run
-from xds.transactions import Actor
+from xds.transactions import TRANSACTIONS, Actor
 
 SERVICES = pytest.param(Stores.SERVICES, marks=pytest.mark.service)
 both_stores = pytest.mark.parametrize("stores", [Stores.EMBEDDED, SERVICES], ids=lambda stores: stores.value)
@@ -61,7 +61,7 @@ def test_the_connection_sheet_tells_the_identifiers(served):
     sheet = json.loads(served.get("/?format=json")[1])
     assert sheet["endpoints"] == {"registry": served.registry, "repository": served.repository}
     assert sheet["repositoryUniqueId"].startswith("2.25.")
-    assert {row["number"] for row in sheet["transactions"]} == {"ITI-18", "ITI-41", "ITI-42", "ITI-43"}
+    assert {row["number"] for row in sheet["transactions"]} == {row.number for row in TRANSACTIONS}
     assert sheet["certificates"]["server certificate"]["sha256"]
     assert str(served.pki) not in json.dumps(sheet)
 
@@ -156,6 +156,8 @@ def test_a_store_whose_directory_cannot_be_made(tmp_path, pki):
     repository = "database = 'sqlite:///r.db'\nstore = 'file/documents'\nunique_id = '2.25.1'"
     code, words = refused(settings(tmp_path, pki, repository=repository))
     assert (code, words.count("\n")) == (1, 1)
+    assert words.startswith("xds: document store: ")
+    assert f"{tmp_path}/file/documents" in words
 
 
 WRONG = {

@@ -29,7 +29,7 @@ from xds.transactions import ITI_18, ITI_41, ITI_43, Actor
 QUERIES = {row.name: row for row in TABLE}
 APPROVED, DEPRECATED = AvailabilityStatus
 CALLER = Caller("test")
-SUMMARY = "<ClinicalDocument xmlns='urn:hl7-org:v3'><title>出院小结 – Entlassbrief</title></ClinicalDocument>".encode()
+SUMMARY = "<ClinicalDocument xmlns='urn:hl7-org:v3'><title>出院小结, Entlassbrief</title></ClinicalDocument>".encode()
 
 
 def by_unique_id(unique_id):

@@ -193,6 +193,22 @@ def test_init_names_the_hosts_in_the_certificate(tmp_path, capsys):
     assert "127.0.0.1" in map(str, names.get_values_for_type(IPAddress))
 
 
+LISTENING = {
+    None: ("127.0.0.1", "https://localhost:8443/registry"),
+    "127.0.0.1": ("127.0.0.1", "https://127.0.0.1:8443/registry"),
+    "::1": ("::1", "https://[::1]:8443/registry"),
+    "xds.example.org": ("0.0.0.0", "https://xds.example.org:8443/registry"),
+    "2001:db8::7": ("::", "https://[2001:db8::7]:8443/registry"),
+}
+
+
+@pytest.mark.parametrize("host", LISTENING)
+def test_init_listens_where_others_are_told_to_connect(tmp_path, capsys, host):
+    call(capsys, "init", tmp_path, *(["--host", host] if host else []))
+    settings = tomllib.loads((tmp_path / "xds.toml").read_text())
+    assert (settings["server"]["host"], settings["client"]["registry"]) == LISTENING[host]
+
+
 def test_init_keeps_secrets_to_their_owner(ready):
     for name in ("xds.toml", "certs/server.key", "certs/client.key", "certs/client.p12"):
         assert stat.S_IMODE((ready.parent / name).stat().st_mode) == 0o600, name

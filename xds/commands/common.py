@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from xds.config import PREFIX, Settings, load
+from xds.config import PREFIX
 
 DONE, REFUSED, USAGE = 0, 1, 2
 
@@ -42,7 +41,7 @@ class Terminal:
     @property
     def words(self) -> Console:
         """For people; made anew each time, for tests exchange the streams."""
-        return Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -89,21 +88,6 @@ Verbose = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Data as JSON on stdout, for machines.")]
 
 
-def settings(path: Path | None) -> Settings:
-    """The settings.
-
-    Raises:
-        ConfigurationError: they cannot be used.
-    """
-    return load(path)
-
-
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """`1 document`, `2 documents`."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
-def each_line(values: list[str], show: Callable[[str], None]) -> None:
-    """Show values, one a line."""
-    for value in values:
-        show(value)

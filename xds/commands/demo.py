@@ -8,17 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shlex
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,13 +18,10 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 import typer
 
 from xds.commands import init
-from xds.commands.common import DONE, CommandError, Verbose, terminal
-from xds.config import DEFAULT_PORT, ConfigurationError, Settings, load
-from xds.security.tls import TLSConfigurationError, TLSSettings, certificate_report, client_context
-
-START_SECONDS, STOP_SECONDS = 60, 40
-LOG = "server.log"
-_HIGHEST_PORT = 32000  # below the range that outgoing connections take theirs from
+from xds.commands.common import CommandError, Verbose, terminal
+from xds.commands.sandbox import prepare, running, say, wait
+from xds.config import Settings, load
+from xds.security.tls import TLSSettings, client_context
 
 _AUTHORITY = "2.999.1.1"  # the arc for examples
 HANS, RUTH, WEI = (f"{name}^^^&{_AUTHORITY}&ISO" for name in ("DEMO-1", "DEMO-2", "DEMO-3"))
@@ -70,126 +58,8 @@ def demo(
         _go_through(config)
         _next_steps(config, serving=serve)
         if serve:
-            _wait(server)
+            wait(server)
     terminal.say("Done." if not serve else "Stopped.")
-
-
-# --- directory and server ----------------------------------------------------------------------------------------
-
-
-def prepare(directory: Path) -> Path:
-    """Make the directory, or use again what an earlier run has made.
-
-    Returns:
-        The settings' file.
-
-    Raises:
-        CommandError: there is something else.
-    """
-    config = directory / init.SETTINGS
-    if config.exists() and not _is_fit(config):
-        _clear(directory)
-    if not config.exists():
-        _say(f"xds init {shlex.quote(str(directory))}")
-        init.write(directory)
-    _choose_port(config)
-    return config
-
-
-def _is_fit(config: Path) -> bool:
-    """Tell whether an earlier run's settings and certificates can still be used."""
-    try:
-        settings = load(config)
-        return settings.tls is not None and certificate_report(settings.tls.certificate).days_left > 0
-    except (ConfigurationError, TLSConfigurationError):
-        return False
-
-
-def _clear(directory: Path) -> None:
-    if not (directory / LOG).exists():
-        raise CommandError(
-            f"{directory} is no directory of an earlier demo, and its settings cannot be used; choose another --dir"
-        )
-    shutil.rmtree(directory)
-
-
-def _choose_port(config: Path) -> None:
-    """Keep the port if it is free, else write another one into the settings."""
-    old = load(config).server.port
-    new = next(port for port in (old, DEFAULT_PORT, *_ports()) if _is_free(port))
-    if new != old:
-        text = re.sub(rf"^port = {old}$", f"port = {new}", config.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        config.write_text(text.replace(f"://localhost:{old}/", f"://localhost:{new}/"), encoding="utf-8")
-
-
-def _ports() -> Iterator[int]:
-    return iter(range(DEFAULT_PORT + 1, _HIGHEST_PORT))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-@contextmanager
-def running(config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `xds serve` as a process of its own; it ends with SIGTERM, as under an init system."""
-    log = config.parent / LOG
-    _say(f"xds serve -c {config}")
-    command = [sys.executable, "-m", "xds", "serve", "-c", str(config)]
-    with log.open("wb") as output:
-        server = subprocess.Popen(  # noqa: S603 - our own program
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment()
-        )
-    try:
-        _wait_until_ready(server, log)
-        yield server
-    finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(STOP_SECONDS)
-        if server.poll() is None:
-            server.kill()
-    if server.returncode != DONE:
-        raise CommandError(f"the server ended with exit code {server.returncode}; see {log}")
-
-
-def _environment() -> dict[str, str]:
-    """The demo's settings are those of its directory alone; a checkout that is not installed is found too."""
-    kept = {name: value for name, value in os.environ.items() if not re.match(r"XDS_[A-Z]+__", name)}
-    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if ready := next((line for line in lines if line.startswith("xds: ready:")), None):
-            terminal.say(ready)
-            return
-        if server.poll() is not None or time.monotonic() > deadline:
-            raise CommandError("\n".join(["the server did not start:", *lines]))
-        time.sleep(0.05)
-
-
-def _wait(server: subprocess.Popen[bytes]) -> None:
-    """Until Ctrl-C or SIGTERM, or the server's own end."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    terminal.say("Serving until Ctrl-C ...")
-    with suppress(KeyboardInterrupt):
-        server.wait()
-
-
-# --- the way of a document ---------------------------------------------------------------------------------------
 
 
 def _go_through(config: Path) -> None:
@@ -247,16 +117,12 @@ def _run(*arguments: str | Path) -> None:
 
     words = [str(argument) for argument in arguments]
     terminal.say("")
-    _say(f"xds {shlex.join(words)}")
+    say(f"xds {shlex.join(words)}")
     try:
         main(words)
     except SystemExit as end:
         if end.code:
             raise CommandError(f"xds {words[0]} ended with exit code {end.code}") from None
-
-
-def _say(command: str) -> None:
-    terminal.say(f"$ {command}")
 
 
 def _connection_sheet(settings: Settings) -> None:

@@ -138,12 +138,11 @@ def _checked(kind: object, value: str | None, option: str) -> str | None:
 
 def _settings_text(*, port: int, host: str | None, registry: str, repository: str, store: str) -> str:
     name = host or LOCAL_HOSTS[0]
-    listen = "127.0.0.1" if name in LOCAL_HOSTS else "0.0.0.0"  # noqa: S104 - whoever has a certificate may connect
     authority = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     values: dict[str, object] = {
         "port": port,
         "name": name,
-        "listen": listen,
+        "listen": _listen(name),
         "registry_database": registry,
         "repository_database": repository,
         "store": store,
@@ -156,6 +155,13 @@ def _settings_text(*, port: int, host: str | None, registry: str, repository: st
     for key, value in values.items():
         template = template.replace(f"@{key}@", json.dumps(value, ensure_ascii=False))
     return template
+
+
+def _listen(name: str) -> str:
+    """The address to listen on: this machine's alone, unless it is given another name."""
+    if ":" in name:
+        return "::1" if name in LOCAL_HOSTS else "::"
+    return "127.0.0.1" if name in LOCAL_HOSTS else "0.0.0.0"  # noqa: S104
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -9,9 +9,9 @@ import typer
 
 from registry import patients
 from xds import app, database
-from xds.commands.common import USAGE, AsJson, CommandError, ConfigFile, Verbose, counted, settings, terminal
+from xds.commands.common import USAGE, AsJson, CommandError, ConfigFile, Verbose, counted, terminal
 from xds.commands.metadata import patient
-from xds.config import Settings
+from xds.config import Settings, load
 from xds.migrate import Database
 from xds.transactions import Actor
 
@@ -26,14 +26,15 @@ def open_registry(chosen: Settings) -> Database:
     return engine
 
 
-def full_id(value: str, chosen: Settings) -> str:
-    """A patientId in the registry's form; a bare number gets [defaults] assigning_authority.
+def full_ids(values: list[str], chosen: Settings) -> list[str]:
+    """Patient ids in the registry's form; a bare number gets [defaults] assigning_authority.
 
     Raises:
-        CommandError: it is no CX, or not of the affinity domain.
+        CommandError: one is no CX, or not of the affinity domain.
     """
+    domain = app.domain(chosen)
     try:
-        return patients.check(patient("patient id", value, chosen.defaults), app.domain(chosen))
+        return [patients.check(patient("patient id", value, chosen.defaults), domain) for value in values]
     except ValueError as error:
         raise CommandError(f"patient id: {error}", USAGE) from None
 
@@ -45,8 +46,8 @@ def add(
     verbose: Verbose = False,
 ) -> None:
     """Make patients known to the registry; one that is known already stays as it is."""
-    chosen = settings(config)
-    values = [full_id(value, chosen) for value in ids]
+    chosen = load(config)
+    values = full_ids(ids, chosen)
     engine = open_registry(chosen)
     new = database.write(engine, lambda connection: patients.add(connection, values))
     known = len(set(values)) - len(new)
@@ -56,7 +57,7 @@ def add(
 @commands.command(name="list")
 def list_(config: ConfigFile, as_json: AsJson = False, verbose: Verbose = False) -> None:
     """Show the registry's patients, one a line."""
-    found = _pages(open_registry(settings(config)))
+    found = _pages(open_registry(load(config)))
     if as_json:
         terminal.json([{"patientId": value} for value in found])
     else:

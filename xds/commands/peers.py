@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from xds import app
 from xds.client import RegistryClient, RepositoryClient
-from xds.commands.common import USAGE, CommandError, variable
+from xds.commands.common import USAGE, CommandError, terminal, variable
 from xds.config import Client, Settings, load
 from xds.messages import Caller
 from xds.metadata.affinity import AffinityDomain
@@ -105,7 +105,18 @@ def connect(
     client = settings.client.model_copy(update={name: value for name, value in options.items() if value is not None})
     domain = app.domain(settings) if config else None
     with closing(SoapTransport(_context(client), connections=connections)) as transport:
+        if terminal.verbose:
+            transport.session.hooks["response"].append(_show_exchange)
         yield Peers(settings, client, domain, transport)
+
+
+def _show_exchange(response: Any, **_: object) -> None:
+    """What `-v` shows of each exchange: which way, what kind, how long until the answer began."""
+    request = response.request
+    terminal.say(f"> {request.method} {response.url} {request.headers.get('Content-Type')}")
+    milliseconds = response.elapsed.total_seconds() * 1000
+    kind = response.headers.get("Content-Type")
+    terminal.say(f"< HTTP {response.status_code} {response.reason} {kind} after {milliseconds:.0f} ms")
 
 
 def _context(client: Client) -> ssl.SSLContext | None:

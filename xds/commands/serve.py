@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from xds.app import Choice
-from xds.commands.common import ConfigFile, Verbose, settings, terminal
+from xds.commands.common import ConfigFile, Verbose, terminal
+from xds.config import load
 from xds.serve import serve as run
 
 
@@ -23,7 +24,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Bring the databases up to date, listen, and serve until SIGTERM or Ctrl-C."""
-    chosen = settings(config)
+    chosen = load(config)
     changes: dict[str, object] = {"workers": workers} if workers else {}
     if terminal.verbose:
         changes["log_level"] = "info"
