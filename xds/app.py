@@ -22,6 +22,7 @@ from repository.service import Repository
 from repository.storage import ObjectStore, open_store
 from xds import database
 from xds.actors import DocumentRegistry, DocumentRepository
+from xds.client import RegistryClient
 from xds.config import ConfigurationError, SecretURL, Settings
 from xds.metadata import affinity
 from xds.metadata.affinity import AffinityDomain, AffinityDomainError
@@ -31,6 +32,7 @@ from xds.soap.caller import TrustedProxy
 from xds.soap.mime import Limits
 from xds.soap.pages import ConnectionSheet
 from xds.soap.server import ServerSettings, SoapApplication
+from xds.soap.transport import SoapTransport
 from xds.transactions import Actor
 
 SCHEMAS = {Actor.REGISTRY: registry.migrations.SCHEMA, Actor.REPOSITORY: repository.migrations.SCHEMA}
@@ -79,6 +81,14 @@ def tls_settings(settings: Settings) -> TLSSettings | None:
     """The node's own certificates; None behind a proxy that does TLS."""
     tls = settings.tls
     return TLSSettings(tls.certificate, tls.key, tls.ca, tls.crl) if tls else None
+
+
+def client_tls(settings: Settings) -> TLSSettings | None:
+    """The certificate of [client]; None unless it is complete."""
+    client = settings.client
+    if client.certificate and client.key and client.ca:
+        return TLSSettings(client.certificate, client.key, client.ca)
+    return None
 
 
 def database_url(settings: Settings, actor: Actor) -> str:
@@ -144,9 +154,13 @@ def check_protection(settings: Settings) -> None:
         ConfigurationError: there is neither TLS nor a proxy that does it, nor plain HTTP on this machine wanted.
     """
     server = settings.server
-    if not (settings.tls or server.trusted_proxies or server.proxy_certificates or server.plain_http):
+    if settings.tls is None and server.proxy_certificates:
+        expected = "certificate, key and ca, since a proxy is known by a certificate only where it speaks TLS to us"
+    elif not (settings.tls or server.trusted_proxies or server.plain_http):
         expected = "certificate, key and ca, or [server] trusted_proxies that do TLS"
-        raise ConfigurationError([f"[tls]: missing; expected {expected}"])
+    else:
+        return
+    raise ConfigurationError([f"[tls]: missing; expected {expected}"])
 
 
 def endpoints(settings: Settings, choice: Choice) -> dict[Actor, str]:
@@ -157,15 +171,13 @@ def endpoints(settings: Settings, choice: Choice) -> dict[Actor, str]:
 
 
 def remote_registry(settings: Settings) -> DocumentRegistry:
-    """The Document Registry by SOAP, with this node's own certificate.
+    """The Document Registry by SOAP, with this node's own certificate, or that of [client] behind a proxy.
 
     Raises:
-        ConfigurationError: [registry] url or [tls] is missing.
+        ConfigurationError: [registry] url is missing.
+        TLSConfigurationError: the certificate cannot be used.
     """
-    from xds.client import RegistryClient  # noqa: PLC0415 - its libraries take their time; one process needs none of them
-    from xds.soap.transport import SoapTransport  # noqa: PLC0415
-
-    tls = tls_settings(settings)
+    tls = tls_settings(settings) or client_tls(settings)
     transport = SoapTransport(client_context(tls) if tls else None, connections=settings.server.threads)
     return RegistryClient(transport, required(settings.registry.url, "[registry] url"))
 

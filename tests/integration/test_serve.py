@@ -166,6 +166,11 @@ WRONG = {
         (),
         "[tls]: missing; expected certificate, key and ca, or [server] trusted_proxies that do TLS",
     ),
+    "a proxy known by its certificate, without TLS": (
+        {"tls": "", "server": f"trusted_proxies = ['::1']\nproxy_certificates = ['{'ab' * 32}']"},
+        (),
+        "[tls]: missing; expected certificate, key and ca, since a proxy is known by a certificate only where",
+    ),
     "no database": ({"registry": ""}, (), "[registry] database: missing"),
     "a repository without a registry": ({}, ("--actor", "repository"), "[registry] url: missing"),
     "no repositoryUniqueId": (

@@ -112,9 +112,7 @@ def _checks(settings: Settings, choice: Choice) -> Iterator[tuple[str, Callable[
         yield "TLS", lambda: _server_tls(tls)
     else:
         yield "TLS", lambda: _no_tls(settings)
-    client = settings.client
-    if client.certificate and client.key and client.ca:
-        mine = TLSSettings(client.certificate, client.key, client.ca)
+    if mine := app.client_tls(settings):
         yield "client certificate", lambda: _client(mine)
     yield "codes.xml", lambda: _codes(settings)
     for actor in choice.actors:

@@ -17,11 +17,13 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import typer
 
-from xds.commands import init
+from xds import app
+from xds.commands import ask, init
 from xds.commands.common import CommandError, Verbose, terminal
+from xds.commands.peers import connect
 from xds.commands.sandbox import prepare, running, say, wait
 from xds.config import Settings, load
-from xds.security.tls import TLSSettings, client_context
+from xds.security.tls import client_context
 
 _AUTHORITY = "2.999.1.1"  # the arc for examples
 HANS, RUTH, WEI = (f"{name}^^^&{_AUTHORITY}&ISO" for name in ("DEMO-1", "DEMO-2", "DEMO-3"))
@@ -29,7 +31,6 @@ _PLACE = ("--healthcare-facility-type-code", "22232009", "--practice-setting-cod
 _NO_FORMAT = ("--format-code", "urn:ihe:iti:xds:2017:mimeTypeSufficient")
 _DISCHARGE = ("--content-type-code", "18842-5")
 _LOINC_DISCHARGE = "18842-5^^2.16.840.1.113883.6.1"
-"""Options that the domain's standard codes answer; who submits from one place puts them into [defaults]."""
 
 SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("entlassbrief-de.xml", HANS, (*_DISCHARGE, *_NO_FORMAT, *_PLACE)),
@@ -44,7 +45,7 @@ SAMPLES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
 )
-"""Sample, patient, options of `xds submit`."""
+"""Sample, patient, options of `xds submit`; who always submits from one place has most of them in [defaults]."""
 
 
 def demo(
@@ -90,9 +91,6 @@ def _fetch(config: Path, samples: Path) -> None:
 
 def _unique_id(config: Path, sample: Path, patient: str) -> str:
     """The uniqueId under which a sample was filed: the registry's entry with its hash."""
-    from xds.commands import ask  # noqa: PLC0415 - see _run
-    from xds.commands.peers import connect  # noqa: PLC0415
-
     parameters = [("$XDSDocumentEntryPatientId", [patient]), ("$XDSDocumentEntryStatus", [ask.APPROVED])]
     with connect(config) as peers:
         entries = list(ask.find_all(peers.registry, "FindDocuments", parameters))
@@ -127,12 +125,12 @@ def _run(*arguments: str | Path) -> None:
 
 def _connection_sheet(settings: Settings) -> None:
     """Show what an integrator needs to know, as the server tells it."""
-    client = settings.client
-    if not (client.certificate and client.key and client.ca and client.registry):
+    url, tls = settings.client.registry, app.client_tls(settings)
+    if not (url and tls):
         raise CommandError("the settings have no complete section [client]")
-    context = client_context(TLSSettings(client.certificate, client.key, client.ca))
+    context = client_context(tls)
     opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context))
-    with opener.open(f"{client.registry.removesuffix('/registry')}/?format=json", timeout=20) as answer:
+    with opener.open(f"{url.removesuffix('/registry')}/?format=json", timeout=20) as answer:
         sheet = json.load(answer)
     terminal.say("\nConnection sheet")
     for name, value in _lines(sheet):
