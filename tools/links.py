@@ -56,7 +56,7 @@ def main() -> int:
     """Print what is broken; exit code 1 if anything is."""
     found = pages()
     faults = [fault for page in found for fault in broken(page)]
-    print(*faults, f"{len(found)} pages, {len(faults)} broken links", sep="\n")  # noqa: T201 - the report
+    print(*faults, f"{len(found)} pages, {len(faults)} broken links", sep="\n")
     return 1 if faults else 0
 
 

@@ -63,7 +63,7 @@ def older(first: str, second: str) -> str:
 def main(pythons: list[str]) -> int:
     """Write the file; exit code 2 when no interpreter was named."""
     if not pythons:
-        print(__doc__, file=sys.stderr)  # noqa: T201 - usage
+        print(__doc__, file=sys.stderr)
         return 2
     locked: dict[str, str] = {}
     for python in pythons:
@@ -71,7 +71,7 @@ def main(pythons: list[str]) -> int:
             locked[name] = older(version, locked.get(name, version))
     lines = [f"{name}=={version}\n" for name, version in sorted(locked.items())]
     (ROOT / "constraints.txt").write_text(HEADER + "".join(lines))
-    print(f"constraints.txt: {len(lines)} packages, tried with {', '.join(pythons)}", file=sys.stderr)  # noqa: T201
+    print(f"constraints.txt: {len(lines)} packages, tried with {', '.join(pythons)}", file=sys.stderr)
     return 0
 
 

@@ -205,7 +205,9 @@ def test_hostile_xml_is_refused(case):
     assert (raised.value.code, raised.value.status) == ("Sender", 400)
 
 
-@pytest.mark.parametrize("named", [None, "", '""', "urn:anonOutInOp", ITI_18.action, f'"{ITI_18.action}"', f" {ITI_18.action} "])
+@pytest.mark.parametrize(
+    "named", [None, "", '""', "urn:anonOutInOp", ITI_18.action, f'"{ITI_18.action}"', f" {ITI_18.action} "]
+)
 def test_the_action_named_by_http_may_be_absent_a_toolkit_word_or_the_same(named):
     envelope.check_http_action(envelope.read_request(message()), [("SOAPAction", named)])
 
