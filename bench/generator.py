@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import random
 import resource
+import signal
 import socket
 import ssl
 import threading
@@ -302,6 +303,7 @@ def _collect(jobs: list[tuple[Any, Connection]]) -> Measured:
 
 
 def _process(pipe: Connection, target: Target, request: Request, plan: Plan, part: Part) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         pipe.send(_threads(target, request, plan, part))
     except Exception as error:  # noqa: BLE001 - told to the parent
@@ -312,47 +314,63 @@ def _process(pipe: Connection, target: Target, request: Request, plan: Plan, par
 
 
 def _threads(target: Target, request: Request, plan: Plan, part: Part) -> Measured:
-    context = target.context()
-    clients = [Client(target, context, part.number * 1000 + place) for place in range(part.connections)]
-    results, problems = [Measured() for _ in clients], list[Exception]()
-    ready, go = (threading.Barrier(part.connections + 1) for _ in range(2))
-
-    def work(client: Client, result: Measured) -> None:
-        try:
-            if plan.warm:
-                client.checked(request)
-            ready.wait()
-            go.wait()
-            _loop(client, request, result, plan)
-        except threading.BrokenBarrierError:
-            return
-        except Exception as error:  # noqa: BLE001 - told to the parent
-            problems.append(error)
-            ready.abort()
-
-    threads = [threading.Thread(target=work, args=pair) for pair in zip(clients, results, strict=True)]
-    for thread in threads:
-        thread.start()
-    try:
-        ready.wait()
-        part.start.wait()
-    except threading.BrokenBarrierError:
-        go.abort()
-    began = time.perf_counter()
-    with suppress(threading.BrokenBarrierError):
-        go.wait()
-    for thread in threads:
-        thread.join()
-    total = Measured(time.perf_counter() - began)
-    for client, result in zip(clients, results, strict=True):
-        total.add(result)
-        total.received += client.received
-        client.close()
-    if problems:
-        raise problems[0]
+    crew = _Crew(target, request, plan, part)
+    total = crew.run()
     usage = resource.getrusage(resource.RUSAGE_SELF)
     total.cpu = usage.ru_utime + usage.ru_stime
     return total
+
+
+class _Crew:
+    """The connections of one process.
+
+    Each thread connects and sends at once: a server may give a thread to whoever connects, and wait for the request.
+    """
+
+    def __init__(self, target: Target, request: Request, plan: Plan, part: Part) -> None:
+        self._target, self._request, self._plan, self._part = target, request, plan, part
+        self._context = target.context()
+        self._results = [Measured() for _ in range(part.connections)]
+        self._problems: list[Exception] = []
+        self._ready, self._go = (threading.Barrier(part.connections + 1) for _ in range(2))
+
+    def run(self) -> Measured:
+        """Connect, wait for the other processes, and send."""
+        threads = [threading.Thread(target=self._work, args=pair) for pair in enumerate(self._results)]
+        for thread in threads:
+            thread.start()
+        try:
+            self._ready.wait()
+            self._part.start.wait()
+        except threading.BrokenBarrierError:
+            self._go.abort()
+        began = time.perf_counter()
+        with suppress(threading.BrokenBarrierError):
+            self._go.wait()
+        for thread in threads:
+            thread.join()
+        if self._problems:
+            raise self._problems[0]
+        total = Measured(time.perf_counter() - began)
+        for result in self._results:
+            total.add(result)
+        return total
+
+    def _work(self, place: int, result: Measured) -> None:
+        try:
+            client = Client(self._target, self._context, self._part.number * 1000 + place)
+            if self._plan.warm:
+                client.checked(self._request)
+            self._ready.wait()
+            self._go.wait()
+            _loop(client, self._request, result, self._plan)
+            result.received = client.received
+            client.close()
+        except threading.BrokenBarrierError:
+            return
+        except Exception as error:  # noqa: BLE001 - told to the parent
+            self._problems.append(error)
+            self._ready.abort()
 
 
 def _loop(client: Client, request: Request, result: Measured, plan: Plan) -> None:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from run import StoreKind
 from sqlalchemy import Engine, text
-from stack import environment, fresh_database
+from stack import clean_up_on_sigterm, environment, fresh_database
 
 from registry.migrations import SCHEMA
 from xds import database
@@ -167,6 +167,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep the figures here.")] = None,
 ) -> None:
     """Fill a registry and measure it at each power of ten."""
+    clean_up_on_sigterm()
     sizes = [10**3, 10**4] if quick else [10**power for power in range(min(4, to), to + 1)]
     results: list[dict[str, Any]] = []
     command = " ".join(["python bench/grow.py", *sys.argv[1:]])

@@ -22,7 +22,7 @@ from generator import Client, LoadError, Measured, Plan, Request, Target, own_co
 from report import Cell, Run, machine, print_table
 from rich.console import Console
 from seed import seed
-from stack import Processes, Stack, prepared, running
+from stack import Processes, Stack, clean_up_on_sigterm, prepared, running
 
 from xds import app
 from xds.config import load
@@ -197,6 +197,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep the figures here.")] = None,
 ) -> None:
     """Measure the server against the floor."""
+    clean_up_on_sigterm()
     huge, seconds = (QUICK_HUGE, min(seconds, 0.5)) if quick else (GB, seconds)
     chosen = tuple(case for case in cases(huge) if only.lower() in case.name.lower())
     if not chosen:

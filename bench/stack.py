@@ -101,6 +101,11 @@ class Stack:
     notes: dict[str, float] = field(default_factory=dict)
 
 
+def clean_up_on_sigterm() -> None:
+    """Let SIGTERM end this program as Ctrl-C does, so that servers, databases and buckets of ours go too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def free_port() -> int:
     """A TCP port nobody listens on."""
     with socket.socket() as probe:

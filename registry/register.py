@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from registry import bodies
 from registry.codes import CodeCache
@@ -113,10 +113,10 @@ def _lock_patients(connection: Connection, message: Message, outside: set[str]) 
         The row of each active patientId.
     """
     named = {value for obj in message.submission.packages if (value := rules.patient_of(obj))}
-    concerned: ColumnElement[bool] = patient.c.value.in_(named)
-    if outside:
+    concerned = patient.c.value.in_(named)
+    if outside:  # as one set of ids, since an OR of the two would read every patient
         owners = select(_obj.patient).where(_obj.id.in_(map(UUID, outside)))
-        concerned |= patient.c.id.in_(owners)
+        concerned = patient.c.id.in_(select(patient.c.id).where(concerned).union(owners))
     rows = connection.execute(
         select(patient.c.id, patient.c.value, patient.c.survivor)
         .where(concerned)

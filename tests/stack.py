@@ -124,6 +124,14 @@ class Server:
         """What it wrote to stderr."""
         return self.log.read_text()
 
+    def kill(self) -> None:
+        """End it as when its machine dies: the master and its workers, without a word."""
+        master = self.process.pid
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        for pid in [master, *map(int, workers)]:
+            os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int | None:
         """End it; returns its exit code."""
         if self.process is None:
@@ -236,6 +244,73 @@ def start(
     if arrangement is Arrangement.ONE_PROCESS:
         ports[Actor.REPOSITORY] = ports[Actor.REGISTRY]
     urls = {actor: f"https://localhost:{port}/{actor}" for actor, port in ports.items()}
+    common = _common(pki, urls, database=database, store=store, codes=codes, more=sections)
+    config = _write(directory / "xds.toml", common, ports[Actor.REGISTRY])
+    if arrangement is Arrangement.ONE_PROCESS:
+        servers = [Server(config)]
+    else:
+        apart = common | {"registry": {"url": urls[Actor.REGISTRY]}}
+        servers = [
+            Server(config, "registry"),
+            Server(_write(directory / "repository.toml", apart, ports[Actor.REPOSITORY]), "repository"),
+        ]
+    return _started(Stack(directory, pki, config, servers, urls, store or str(directory / "documents"), database))
+
+
+def start_balanced(
+    directory: Path,
+    pki: Path,
+    balanced: dict[Actor, int],
+    ports: dict[Actor, list[int]],
+    *,
+    database: str,
+    store: str,
+    **sections: dict[str, Any],
+) -> Stack:
+    """Write settings and start several servers of each actor, on one database and one store.
+
+    Args:
+        directory: made.
+        pki: certificates.
+        balanced: the port of the load balancer in front of each actor; everybody, the repositories too, calls that.
+        ports: of the servers of each actor.
+        database: URL, for all.
+        store: URL, for all.
+        sections: further settings.
+    """
+    directory.mkdir(parents=True)
+    urls = {actor: f"https://localhost:{port}/{actor}" for actor, port in balanced.items()}
+    common = _common(pki, urls, database=database, store=store, more=sections)
+    config = _write(directory / "xds.toml", common, balanced[Actor.REGISTRY])
+    servers = []
+    for actor in Actor:
+        of_actor = common | ({"registry": {"url": urls[Actor.REGISTRY]}} if actor is Actor.REPOSITORY else {})
+        servers += [
+            Server(_write(directory / f"{actor}{number}.toml", of_actor, port), str(actor))
+            for number, port in enumerate(ports[actor], 1)
+        ]
+    return _started(Stack(directory, pki, config, servers, urls, store, database))
+
+
+def _started(stack: Stack) -> Stack:
+    try:
+        stack.start()
+    except BaseException:
+        stack.stop(signal.SIGKILL)
+        raise
+    return stack
+
+
+def _common(
+    pki: Path,
+    urls: dict[Actor, str],
+    *,
+    more: dict[str, dict[str, Any]],
+    database: str | None = None,
+    store: str | None = None,
+    codes: Path | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The settings that all servers and the commands share."""
     common: dict[str, dict[str, Any]] = {
         "server": {"workers": 2, "threads": 8, "log_level": "info"},
         "tls": {"certificate": str(pki / "server.pem"), "key": str(pki / "server.key"), "ca": str(pki / "ca.pem")},
@@ -254,24 +329,9 @@ def start(
             "ca": str(pki / "ca.pem"),
         },
     }
-    for name, section in sections.items():
+    for name, section in more.items():
         common[name] = common.get(name, {}) | section
-    config = _write(directory / "xds.toml", common, ports[Actor.REGISTRY])
-    if arrangement is Arrangement.ONE_PROCESS:
-        servers = [Server(config)]
-    else:
-        apart = common | {"registry": {"url": urls[Actor.REGISTRY]}}
-        servers = [
-            Server(config, "registry"),
-            Server(_write(directory / "repository.toml", apart, ports[Actor.REPOSITORY]), "repository"),
-        ]
-    stack = Stack(directory, pki, config, servers, urls, store or str(directory / "documents"), database)
-    try:
-        stack.start()
-    except BaseException:
-        stack.stop(signal.SIGKILL)
-        raise
-    return stack
+    return common
 
 
 def _write(path: Path, sections: dict[str, dict[str, Any]], port: int) -> Path:

@@ -8,13 +8,14 @@ import random
 import subprocess
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from lxml import etree
 from sqlalchemy import create_engine, event, select, text
 
 from registry import bodies
@@ -27,6 +28,7 @@ from tests.samples import entry, folder, link, new_oid, submission, submission_s
 from xds import database
 from xds.ebxml.rim import decode_served
 from xds.ebxml.rs import submit_request
+from xds.ebxml.schema import validate
 from xds.errors import Code, Status
 from xds.messages import RegistryResponse
 from xds.metadata import affinity
@@ -293,6 +295,26 @@ def test_readers_never_see_half_a_submission(crowd):
                 found = crowd.find("GetFolderAndContents", XDSFolderUniqueId=holder.unique_id.value)
                 assert len(found.objects) in (0, 3)
         writing.result()
+
+
+def test_schemas_are_compiled_one_at_a_time(monkeypatch):
+    """The first messages of a process may come at once; libxml2 does not lock its table of built-in types."""
+    real, inside, most = etree.XMLSchema, [], []
+
+    def slow(**source):
+        inside.append(source)
+        most.append(len(inside))
+        time.sleep(0.02)
+        inside.pop()
+        return real(**source)
+
+    monkeypatch.setattr("xds.ebxml.schema.etree.XMLSchema", slow)
+    monkeypatch.setattr("xds.ebxml.schema._idle", deque())
+    requests = [submit_request(submission(entry())) for _ in range(6)]
+    with ThreadPoolExecutor(len(requests)) as pool:
+        assert list(pool.map(lambda request: list(validate(request.element)), requests)) == [[]] * len(requests)
+    assert len(most) > 1
+    assert max(most) == 1
 
 
 # Databases that fail

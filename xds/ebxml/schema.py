@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
@@ -154,6 +155,7 @@ def _names() -> frozenset[str]:
 
 
 _idle: deque[etree.XMLSchema] = deque()
+_compiling = Lock()
 
 
 @contextmanager
@@ -162,8 +164,10 @@ def _compiled() -> Iterator[etree.XMLSchema]:
     try:
         schema = _idle.pop()
     except IndexError:
-        # by path, not through a resolver: lxml swaps libxml2's loader, which all threads share, around every parse
-        schema = etree.XMLSchema(file=str(_folder() / "body.xsd"))
+        # By path, not through a resolver: lxml swaps libxml2's loader, which all threads share, around every parse. One
+        # at a time: libxml2 makes its table of built-in types at the first call, and does not lock it.
+        with _compiling:
+            schema = etree.XMLSchema(file=str(_folder() / "body.xsd"))
     try:
         yield schema
     finally:
