@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 SMALL = 256 * 1024
 """Octets up to which a document is compared before it is sent."""
 
+AT_ONCE = 8 << 20
+"""Octets of small documents that one answer may hold in memory; further ones are streamed like large ones."""
+
 
 class DocumentCorrupt(Exception):  # noqa: N818 - says what is the case
     """The store gave other octets than it was given; nothing may end as if it were the document."""
@@ -44,9 +47,12 @@ class Retrieval:
     repository_unique_id: str
     caller: Caller
     errors: list[XDSError] = field(default_factory=list)
+    held: int = 0
 
     def run(self, requests: Sequence[DocumentRequest]) -> RetrieveDocumentSetResponse:
         """Answer each request once, in the order asked."""
+        if not requests:
+            self.errors.append(XDSError(Code.XDSRepositoryError, "the request names no document (DocumentRequest)"))
         wanted = list(dict.fromkeys(requests))
         own = [request for request in wanted if self._is_own(request)]
         try:
@@ -96,10 +102,11 @@ class Retrieval:
         return True
 
     def _content(self, doc: Document) -> Readable:
-        if doc.size > SMALL:
+        if doc.size > SMALL or self.held + doc.size > AT_ONCE:
             if self.store.stat(doc.key).size != doc.size:
                 raise DocumentCorrupt(f"object {doc.key} has another size than the document {doc.unique_id}")
             return CheckedStream(self.store, doc)
+        self.held += doc.size
         with self.store.open(doc.key) as reader:
             octets = b"".join(_pieces(reader))
         if hashlib.sha1(octets, usedforsecurity=False).hexdigest() != doc.hash:

@@ -1,10 +1,10 @@
-"""Retrieve Document Set, ITI-43 (ITI TF-2 3.43.4.1.3, 3.43.4.2.2; 04 of the digest, 1-3)."""
+"""Retrieve Document Set, ITI-43 (ITI TF-2 3.43.4.1.3, 3.43.4.2.2)."""
 
 from __future__ import annotations
 
 import pytest
 
-from repository.retrieve import SMALL, DocumentCorrupt
+from repository.retrieve import SMALL, CheckedStream, DocumentCorrupt
 from tests.actors import CALLER
 from tests.desk import LARGE, OCTETS, OWN, Desk, read, said, unhashed
 from tests.samples import link, new_oid, submission
@@ -132,6 +132,17 @@ def test_a_store_that_is_down_is_told_and_works_again(desk, memory):
     assert desk.octets(known) == OCTETS
 
 
-def test_no_request_no_document(desk):
+def test_a_request_for_nothing_is_a_failure(desk):
     response = desk.ask()
-    assert (response.documents, response.errors) == ((), ())
+    assert (response.documents, response.status) == ((), Status.FAILURE)
+    assert [(error.code, error.context) for error in response.errors] == [
+        (Code.XDSRepositoryError, "the request names no document (DocumentRequest)")
+    ]
+
+
+def test_many_small_documents_are_not_all_held_in_memory(desk, monkeypatch):
+    monkeypatch.setattr("repository.retrieve.AT_ONCE", 3 * len(OCTETS))
+    known = [desk.submit().unique_id.value for _ in range(5)]
+    documents = desk.retrieve(*known).documents
+    assert [isinstance(each.content, CheckedStream) for each in documents] == [False, False, False, True, True]
+    assert [read(each.content) for each in documents] == [OCTETS] * 5

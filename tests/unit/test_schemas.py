@@ -541,25 +541,30 @@ def test_packages_are_listed_for_the_wheel():
 # 4. WSDL
 
 ADDRESSES = {"DocumentRegistry": "https://xds.example/registry", "DocumentRepository": "https://xds.example/repository"}
-ACTION = "urn:ihe:iti:2007:"
+ACTION = "urn:ihe:iti:"
 OPERATIONS = {  # operation: action, request, response
     "DocumentRegistry_RegisterDocumentSet-b": (
-        "RegisterDocumentSet-b",
+        "2007:RegisterDocumentSet-b",
         f"{LCM}SubmitObjectsRequest",
         f"{RS}RegistryResponse",
     ),
     "DocumentRegistry_RegistryStoredQuery": (
-        "RegistryStoredQuery",
+        "2007:RegistryStoredQuery",
+        f"{QUERY}AdhocQueryRequest",
+        f"{QUERY}AdhocQueryResponse",
+    ),
+    "DocumentRegistry_MultiPatientStoredQuery": (
+        "2009:MultiPatientStoredQuery",
         f"{QUERY}AdhocQueryRequest",
         f"{QUERY}AdhocQueryResponse",
     ),
     "DocumentRepository_ProvideAndRegisterDocumentSet-b": (
-        "ProvideAndRegisterDocumentSet-b",
+        "2007:ProvideAndRegisterDocumentSet-b",
         f"{XDS}ProvideAndRegisterDocumentSetRequest",
         f"{RS}RegistryResponse",
     ),
     "DocumentRepository_RetrieveDocumentSet": (
-        "RetrieveDocumentSet",
+        "2007:RetrieveDocumentSet",
         f"{XDS}RetrieveDocumentSetRequest",
         f"{XDS}RetrieveDocumentSetResponse",
     ),
@@ -656,7 +661,7 @@ def test_zeep_submits_what_its_types_say():
     ]
     assert body.findtext(f"{XDS}Document") == "aGVsbG8="
     action = env.find(".//{http://www.w3.org/2005/08/addressing}Action")
-    assert action.text == f"{ACTION}ProvideAndRegisterDocumentSet-b"
+    assert action.text == f"{ACTION}2007:ProvideAndRegisterDocumentSet-b"
 
 
 def test_zeep_reads_a_query_response():

@@ -35,7 +35,7 @@ from xds.soap.mime import Limits
 from xds.soap.mtom import Attachment, InlineWriter, MultipartWriter, read_message
 from xds.soap.pages import ConnectionSheet
 from xds.soap.server import ServerSettings, SoapApplication
-from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, TRANSACTIONS, Actor
+from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, TRANSACTIONS, Actor
 
 S, W = f"{{{SOAP}}}", f"{{{WSA}}}"
 PLAIN = "application/soap+xml; charset=UTF-8"
@@ -44,7 +44,13 @@ NOBODY = ServerSettings(require_certificate=False)
 QUERY = rs.encode_query(AdhocQuery("urn:uuid:14d4debf-8f97-4251-9a74-a90016b0af0d", (("$a", ("'v'",)),)))
 SUBMIT = rs.encode_submit(samples.submission(samples.entry(id="doc1"), samples.entry(id="doc2")))
 RETRIEVE = xdsb.encode_retrieve([DocumentRequest("1.2", "3.4"), DocumentRequest("1.2", "3.5", "urn:oid:1.9")])
-BODIES = {ITI_18: QUERY, ITI_42: SUBMIT, ITI_43: RETRIEVE, ITI_41: xdsb.encode_provide(SUBMIT, ())}
+BODIES = {
+    ITI_18: QUERY,
+    ITI_41: xdsb.encode_provide(SUBMIT, ()),
+    ITI_42: SUBMIT,
+    ITI_43: RETRIEVE,
+    ITI_51: QUERY,
+}
 
 
 class Content(io.BytesIO):

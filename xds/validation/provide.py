@@ -25,8 +25,9 @@ def documents_have_entries(entries: Sequence[ProvidedEntry], document_ids: Seque
 
 def entries_have_documents(entries: Sequence[ProvidedEntry], document_ids: Sequence[str]) -> Iterator[XDSError]:
     """Each DocumentEntry has a Document (ITI TF-2 3.41.4.1.2)."""
+    known = frozenset(document_ids)
     for entry in entries:
-        if entry.id not in document_ids:
+        if entry.id not in known:
             yield XDSError(Code.XDSMissingDocument, f"the DocumentEntry {entry.id!r} has no Document", entry.id)
 
 
