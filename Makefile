@@ -61,7 +61,10 @@ bench: $(READY)  ## measure (BENCH_ARGS=...); see bench/
 certs: $(READY)  ## make the development certificates in certs/: good, expired, foreign, revoked
 	$(BIN)/python certs/make.py
 
-docs: $(READY)  ## check the documentation: every relative link and heading it points to exists
+docs: $(READY)  ## write the generated pages anew, and check every relative link and heading
+	$(BIN)/python -m tools.queries_page > docs/queries.md
+	$(BIN)/python -m tools.conformance > docs/conformance.md
+	$(BIN)/python -m xds.config.describe > docs/configuration.md
 	$(BIN)/python tools/links.py
 
 wheel: $(READY)  ## build dist/open_xds-*.whl
