@@ -58,14 +58,16 @@ class Templates:
 
     def __init__(self, engine: Engine, entries: int) -> None:
         drawn = Population(seed=42).submission(patient_id(0), [f"2.25.{10**38 + n}" for n in range(entries)])
-        uuids = new_uuids()
-        ready = Assignment(uuids).submission(drawn)
+        ids = Assignment(new_uuids())
+        ready = ids.submission(drawn)
         objects = tuple(ready.objects)
         numbers = database.write(
             engine, lambda conn: CodeCache().intern(conn, {key for obj in objects for key in code_keys(obj)})
         )
         order = {uuid.UUID(obj.id): number for number, obj in enumerate(objects)}
-        rows = [row(obj, patient=0, code_ids=numbers, body=bodies.pack(rim.encode(obj))) for obj in objects]
+        rows = [
+            row(obj, patient=0, code_ids=numbers, body=bodies.pack(rim.encode(obj, ids.part_id))) for obj in objects
+        ]
         self._count = len(objects)
         self._objects = [([r[name] for name in _columns(OBJECTS)], [order.get(r[name]) for name in _IDS]) for r in rows]
         self._codes = [

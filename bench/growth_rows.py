@@ -15,7 +15,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import count, repeat
+from itertools import count
 from typing import Any
 
 from population import Population, patient_id
@@ -109,7 +109,7 @@ class Prototype:
         self._row = [written[name] for name in COLUMNS[registry_object.name]]
         self._codes = [r["code"] for r in code_rows(self.obj, patient=0, code_ids=numbers)]
         self._kind = int(written["kind"])
-        self._pieces = _OPEN.split(rim.encode(_opened(self.obj), repeat(_PART)))
+        self._pieces = _OPEN.split(rim.encode(_opened(self.obj), lambda _: _PART))
         self._spots: dict[str, list[int]] = {}
         for place in range(1, len(self._pieces), 2):
             self._spots.setdefault(self._pieces[place], []).append(place)
@@ -157,7 +157,7 @@ class Prototype:
         """
         block = Block()
         parts = iter([block.next() for _ in self._spots.get(_PART, [])])
-        expected = rim.encode(_closed(self.obj, values), parts)
+        expected = rim.encode(_closed(self.obj, values), lambda _: next(parts))
         again = Block()
         again._prefix = block._prefix  # noqa: SLF001
         if self.text(values, again) != expected:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from xds.metadata.attributes import OF, Carrier
-from xds.metadata.model import Association, Folder, PatientObject, RegistryObject, Submission, SubmissionSet
+from xds.metadata.model import Association, RegistryObject, Submission
 from xds.metadata.rules import is_uuid
 from xds.metadata.vocabulary import AvailabilityStatus
 
@@ -19,7 +18,6 @@ O = TypeVar("O", bound=RegistryObject)  # noqa: E741 - an object
 
 _BLOCK = 1 << 16
 _MARK = 0x7D5  # rand_a of every UUID we make; one of 4096 of the version 7 UUIDs that others make has it, too
-_PARTS = (Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER)
 
 
 def new_uuids() -> Iterator[str]:
@@ -31,9 +29,9 @@ def new_uuids() -> Iterator[str]:
     while True:
         milliseconds = time.time_ns() // 1_000_000
         block = milliseconds << 80 | 7 << 76 | _MARK << 64 | 2 << 62 | secrets.randbits(62)
-        block -= block % _BLOCK
+        common = uuid.UUID(int=block).urn[:-4]
         for number in range(_BLOCK):
-            yield uuid.UUID(int=block + number).urn
+            yield f"{common}{number:04x}"
 
 
 def is_ours(id_: str) -> bool:
@@ -67,41 +65,30 @@ class Assignment:
         return self._known[id_]
 
     def part_id(self, id_: str | None) -> str:
-        """The UUID of a Classification or ExternalIdentifier."""
+        """The UUID of a Classification or ExternalIdentifier: the one it came with, if that may be kept."""
         if id_ is not None and is_uuid(id_) and id_ not in self._used:
             return id_
         return next(self._uuids)
 
     def submission(self, submission: Submission) -> Submission:
-        """The submission as it is registered: ids, lid, version 1, status Approved (ITI TF-2 3.42.4.1.3.7)."""
+        """The submission as it is registered: ids, lid, version 1, status Approved (ITI TF-2 3.42.4.1.3.7).
 
-        def each(objects: tuple[O, ...], change: Callable[[O], dict[str, Any]]) -> tuple[O, ...]:
-            return tuple(replace(obj, **self._first_version(obj), **change(obj)) for obj in objects)
+        Its parts keep the ids they came with: `part_id` gives them theirs when the objects are encoded.
+        """
+
+        def each(objects: tuple[O, ...]) -> tuple[O, ...]:
+            return tuple([replace(obj, **self._first_version(obj)) for obj in objects])
 
         return Submission(
-            entries=each(submission.entries, self._parts),
-            submission_sets=each(submission.submission_sets, self._parts),
-            folders=each(submission.folders, self._parts),
-            associations=each(submission.associations, self._ends),
+            entries=each(submission.entries),
+            submission_sets=each(submission.submission_sets),
+            folders=each(submission.folders),
+            associations=each(submission.associations),
         )
 
     def _first_version(self, obj: RegistryObject) -> dict[str, Any]:
         id_ = self.object_id(obj.id)
-        return {"id": id_, "lid": id_, "version": "1", "status": AvailabilityStatus.APPROVED}
-
-    def _parts(self, obj: PatientObject) -> dict[str, Any]:
-        changed: dict[str, Any] = {}
-        for row in OF[type(obj)]:
-            value = getattr(obj, row.field) if row.carrier in _PARTS else None
-            if value:
-                parts = tuple(replace(part, id=self.part_id(part.id)) for part in (value if row.many else (value,)))
-                changed[row.field] = parts if row.many else parts[0]
-        if isinstance(obj, SubmissionSet | Folder):
-            changed["node_id"] = self.part_id(obj.node_id)
+        changed: dict[str, Any] = {"id": id_, "lid": id_, "version": "1", "status": AvailabilityStatus.APPROVED}
+        if isinstance(obj, Association):
+            changed |= {"source": self.object_id(obj.source), "target": self.object_id(obj.target)}
         return changed
-
-    def _ends(self, assoc: Association) -> dict[str, Any]:
-        ends: dict[str, Any] = {"source": self.object_id(assoc.source), "target": self.object_id(assoc.target)}
-        if assoc.documentation is not None:
-            ends["documentation"] = replace(assoc.documentation, id=self.part_id(assoc.documentation.id))
-        return ends

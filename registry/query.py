@@ -5,6 +5,7 @@ What is returned was made when the object was registered; nothing is parsed here
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class QuerySettings:
         max_refs: the same for ObjectRef.
         unknown_patient: a patientId that was never fed, or was merged away, finds nothing (`empty`) or is
             XDSUnknownPatientId (`error`).
-        home: homeCommunityId of ObjectRefs; None where there is none.
+        home: homeCommunityId of what is returned; None where there is none.
     """
 
     max_results: int = 1000
@@ -64,7 +65,21 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
         return AdhocQueryResponse(errors=(error,))
     if query.return_type is ReturnType.OBJECT_REF:
         return AdhocQueryResponse(refs=tuple(row[0].urn for row in rows), home=settings.home)
-    return AdhocQueryResponse(objects=tuple(ServedObject(row[0].urn, unpack(row[1])) for row in rows))
+    return AdhocQueryResponse(
+        objects=tuple(ServedObject(row[0].urn, _at_home(unpack(row[1]), settings.home)) for row in rows)
+    )
+
+
+def _at_home(body: bytes, home: str | None) -> bytes:
+    """The object with the domain's homeCommunityId, unless it came with one of its own (ITI TF-3 4.2.3.2.12)."""
+    opening = None if home is None else _OPENING.match(body)
+    if home is None or opening is None or b' home="' in opening[0]:
+        return body
+    end = opening.end("tag")
+    return b'%b home="%b"%b' % (body[:end], home.encode(), body[end:])
+
+
+_OPENING = re.compile(rb"(?P<tag><[^\s/>]+)[^>]*")
 
 
 def _too_many(query: Query, rows: Sequence[Any], limit: int) -> XDSError | None:

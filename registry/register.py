@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import BindParameter, Connection, bindparam, func, insert, select
 
-from registry import bodies
+from registry.bodies import pack
 from registry.codes import CodeCache
 from registry.effects import Effects, is_association
 from registry.identity import Assignment, is_ours, new_uuids
+from registry.insert import insert_all
 from registry.models import (
     ASSOCIATION_TYPE_NUMBER,
     STATUS_NUMBER,
-    object_code,
     patient,
     registry_object,
     submitted_part,
@@ -37,7 +37,7 @@ from xds.errors import Refused, XDSError
 from xds.messages import SubmitObjectsRequest
 from xds.metadata import rules
 from xds.metadata.affinity import AffinityDomain
-from xds.metadata.model import PatientObject, Submission
+from xds.metadata.model import PatientObject
 from xds.metadata.rules import Facts, Identified, Message, Registered
 from xds.metadata.vocabulary import AssociationType
 from xds.validation.submission import examine as examine_submission
@@ -81,20 +81,27 @@ def register(connection: Connection, registration: Registration, *, again: bool 
         Refused: every fault of the content; the caller rolls back.
     """
     message = registration.message
-    outside = _uuids(message)
+    outside, parts = _uuids(message), _part_uuids(message)
     patients = _lock_patients(connection, message, outside)
     if again:
-        _lock_identifiers(connection, message)
-    used = _used_parts(connection, message, outside)
+        _lock_identifiers(connection, message, parts)
+    used = _used_parts(connection, parts, outside)
     facts = _gather(connection, message, registration.affinity, patients, outside)
     faults = [*registration.shape, *rules.check(rules.CONTENT, message, facts)]
     if faults:
         raise Refused(faults)
-    submission = Assignment(new_uuids(), used).submission(message.submission)
-    patient_row = patients[rules.patient_of(submission.submission_set) or ""]
-    submission = Effects(connection, submission, patient_row).apply()
-    _write(connection, submission, patient_row, registration.codes, facts)
-    _keep_parts(connection, registration.message, used)
+    ids = Assignment(new_uuids(), used)
+    patient_row = patients[rules.patient_of(message.submission.submission_set) or ""]
+    submission = Effects(connection, ids.submission(message.submission), patient_row).apply()
+    numbers = registration.codes.intern(connection, {key for obj in submission.objects for key in code_keys(obj)})
+    objects = [
+        row(obj, patient=patient_row, code_ids=numbers, body=pack(rim.encode(obj, ids.part_id)))
+        for obj in submission.objects
+    ]
+    coded = [coded for obj in submission.objects for coded in code_rows(obj, patient=patient_row, code_ids=numbers)]
+    identifiers = [_identifier(obj, patient_row, facts) for obj in submission.packages]
+    insert_all(connection, objects, coded, sorted(identifiers, key=itemgetter("value")))  # else writers deadlock
+    _keep_parts(connection, parts - used)
 
 
 # Steps 2 and 3
@@ -113,20 +120,24 @@ def _lock_patients(connection: Connection, message: Message, outside: set[str]) 
         The row of each active patientId.
     """
     named = {value for obj in message.submission.packages if (value := rules.patient_of(obj))}
-    concerned = patient.c.value.in_(named)
-    if outside:  # as one set of ids, since an OR of the two would read every patient
-        owners = select(_obj.patient).where(_obj.id.in_(map(UUID, outside)))
-        concerned = patient.c.id.in_(select(patient.c.id).where(concerned).union(owners))
-    rows = connection.execute(
-        select(patient.c.id, patient.c.value, patient.c.survivor)
-        .where(concerned)
-        .order_by(patient.c.id)
-        .with_for_update(key_share=True),
-    )
+    if outside:
+        rows = connection.execute(_LOCK_OWNERS, {"named": named, "ids": list(map(UUID, outside))})
+    else:
+        rows = connection.execute(_LOCK, {"named": named})
     return {value: id_ for id_, value, survivor in rows if survivor is None}
 
 
-def _lock_identifiers(connection: Connection, message: Message) -> None:
+_patients = select(patient.c.id, patient.c.value, patient.c.survivor).order_by(patient.c.id)
+_named = patient.c.value.in_(bindparam("named", expanding=True))
+_ids: BindParameter[list[UUID]] = bindparam("ids", expanding=True)
+_owners = select(_obj.patient).where(_obj.id.in_(_ids))
+_LOCK = _patients.where(_named).with_for_update(key_share=True)
+_LOCK_OWNERS = _patients.where(  # by one set of ids, since an OR of the two would read every patient
+    patient.c.id.in_(select(patient.c.id).where(_named).union(_owners)),
+).with_for_update(key_share=True)
+
+
+def _lock_identifiers(connection: Connection, message: Message, parts: set[str]) -> None:
     """Queue for the identifiers of the message, in one order: the lock of the patient does not part two patients.
 
     SQLite has a single writer at a time anyway.
@@ -134,7 +145,7 @@ def _lock_identifiers(connection: Connection, message: Message) -> None:
     if connection.dialect.name != "postgresql":
         return
     unique_ids = {obj.unique_id.value for obj in message.submission.packages if obj.unique_id is not None}
-    uuids = {id_ for id_ in message.objects if rules.is_uuid(id_)} | _part_uuids(message)
+    uuids = {id_ for id_ in message.objects if rules.is_uuid(id_)} | parts
     digests = (hashlib.sha256(value.encode()).digest() for value in unique_ids | uuids)
     for number in sorted({int.from_bytes(digest[:8], signed=True) for digest in digests}):
         connection.execute(select(func.pg_advisory_xact_lock(number)))
@@ -153,29 +164,38 @@ def _gather(
 
 def _identified(connection: Connection, message: Message) -> dict[str, tuple[Identified, ...]]:
     values = [obj.unique_id.value for obj in message.submission.packages if obj.unique_id is not None]
-    ids = unique_identifier.c
     found: dict[str, tuple[Identified, ...]] = {}
-    for value, kind, hash_, size in connection.execute(
-        select(ids.value, ids.kind, ids.hash, ids.size).where(ids.value.in_(values)).order_by(ids.value, ids.ordinal),
-    ):
+    for value, kind, hash_, size in connection.execute(_IDENTIFIED, {"values": values}):
         bearer = Identified(model_of(kind), None if hash_ is None else hash_.hex(), size)
         found[value] = (*found.get(value, ()), bearer)
     return found
 
 
+_bearer = unique_identifier.c
+_IDENTIFIED = (
+    select(_bearer.value, _bearer.kind, _bearer.hash, _bearer.size)
+    .where(_bearer.value.in_(bindparam("values", expanding=True)))
+    .order_by(_bearer.value, _bearer.ordinal)
+)
+
+
 def _registered(connection: Connection, outside: set[str]) -> dict[str, Registered]:
-    ids = [UUID(id_) for id_ in outside]
-    is_xfrm = _obj.type == ASSOCIATION_TYPE_NUMBER[AssociationType.XFRM]
-    transforms = set(connection.scalars(select(_obj.source).where(is_association(_obj.source.in_(ids)), is_xfrm)))
-    rows = connection.execute(
-        select(_obj.id, _obj.kind, patient.c.value, _obj.status, _obj.on_demand)
-        .join(patient, patient.c.id == _obj.patient)
-        .where(_obj.id.in_(ids)),
-    )
+    ids = {"ids": [UUID(id_) for id_ in outside]}
+    transforms = set(connection.scalars(_TRANSFORMS, ids))
     return {
         id_.urn: Registered(model_of(kind), value, _STATUS[status], bool(on_demand), id_ in transforms)
-        for id_, kind, value, status, on_demand in rows
+        for id_, kind, value, status, on_demand in connection.execute(_REGISTERED, ids)
     }
+
+
+_TRANSFORMS = select(_obj.source).where(
+    is_association(_obj.source.in_(_ids)), _obj.type == ASSOCIATION_TYPE_NUMBER[AssociationType.XFRM]
+)
+_REGISTERED = (
+    select(_obj.id, _obj.kind, patient.c.value, _obj.status, _obj.on_demand)
+    .join(patient, patient.c.id == _obj.patient)
+    .where(_obj.id.in_(_ids))
+)
 
 
 def _part_uuids(message: Message) -> set[str]:
@@ -185,37 +205,26 @@ def _part_uuids(message: Message) -> set[str]:
     return {id_ for id_ in (*parts, *nodes) if id_ is not None and rules.is_uuid(id_)}
 
 
-def _used_parts(connection: Connection, message: Message, outside: set[str]) -> set[str]:
+def _used_parts(connection: Connection, sent: set[str], outside: set[str]) -> set[str]:
     """UUIDs that parts of the message bear although others bear them already; they are given new ones."""
-    sent = _part_uuids(message)
     if not sent:
         return set()
-    ids = [UUID(id_) for id_ in sent]
-    known = select(submitted_part.c.id).where(submitted_part.c.id.in_(ids))
-    known_objects = select(_obj.id).where(_obj.id.in_(ids))
-    used = {id_.urn for id_ in connection.scalars(known.union(known_objects))}
-    return used | (sent & outside) | set(filter(is_ours, sent))
+    found = connection.scalars(_USED, {"ids": [UUID(id_) for id_ in sent]})
+    return {id_.urn for id_ in found} | (sent & outside) | set(filter(is_ours, sent))
 
 
-def _keep_parts(connection: Connection, message: Message, used: set[str]) -> None:
-    kept = _part_uuids(message) - used
+_USED = select(submitted_part.c.id).where(submitted_part.c.id.in_(_ids)).union(select(_obj.id).where(_obj.id.in_(_ids)))
+
+
+def _keep_parts(connection: Connection, kept: set[str]) -> None:
     if kept:
-        connection.execute(insert(submitted_part), [{"id": UUID(id_)} for id_ in sorted(kept)])
+        connection.execute(_KEEP, [{"id": UUID(id_)} for id_ in sorted(kept)])
+
+
+_KEEP = insert(submitted_part)
 
 
 # Step 7
-
-
-def _write(connection: Connection, submission: Submission, patient_row: int, codes: CodeCache, facts: Facts) -> None:
-    objects = tuple(submission.objects)
-    numbers = codes.intern(connection, {key for obj in objects for key in code_keys(obj)})
-    rows = [row(obj, patient=patient_row, code_ids=numbers, body=bodies.pack(rim.encode(obj))) for obj in objects]
-    connection.execute(insert(registry_object), rows)
-    identifiers = [_identifier(obj, patient_row, facts) for obj in submission.packages]
-    connection.execute(insert(unique_identifier), sorted(identifiers, key=itemgetter("value")))  # else writers deadlock
-    coded = [entry for obj in objects for entry in code_rows(obj, patient=patient_row, code_ids=numbers)]
-    if coded:
-        connection.execute(insert(object_code), coded)
 
 
 def _identifier(obj: PatientObject, patient_row: int, facts: Facts) -> dict[str, object]:

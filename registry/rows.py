@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, lines, registry_object
@@ -27,7 +28,12 @@ ON_DEMAND_NUMBER: Mapping[str, int] = {STABLE: 0, ON_DEMAND: 1}
 
 MODEL: Mapping[int, type[RegistryObject]] = {kind: model for model, kind in KIND.items()}
 
-_TIMES = ("creation_time", "service_start_time", "service_stop_time", "submission_time", "last_update_time")
+_TIMES: Mapping[type[RegistryObject], tuple[str, ...]] = {
+    DocumentEntry: ("creation_time", "service_start_time", "service_stop_time"),
+    SubmissionSet: ("submission_time",),
+    Folder: ("last_update_time",),
+    Association: (),
+}
 _CODED: Mapping[type[RegistryObject], tuple[Attribute, ...]] = {
     kind: tuple(row for row in rows if row.carrier is Carrier.CLASSIFICATION) for kind, rows in OF.items()
 }
@@ -58,16 +64,21 @@ def row(obj: RegistryObject, *, patient: int, code_ids: CodeIds, body: bytes) ->
     Raises:
         KeyError: if a code has no number.
     """
-    return dict.fromkeys(registry_object.c.keys()) | {
-        "id": uuid.UUID(obj.id),
+    id_ = _uuid(obj.id)
+    return _NOTHING | {
+        "id": id_,
         "patient": patient,
-        "lid": uuid.UUID(obj.lid or obj.id),
+        "lid": id_ if obj.lid in {None, obj.id} else _uuid(obj.lid or ""),
         "kind": kind_of(obj),
         "version": int(obj.version or 1),
         "status": STATUS_NUMBER[obj.status or AvailabilityStatus.APPROVED],
         "body": body,
         **_searched(obj, code_ids),
     }
+
+
+_NOTHING: dict[str, Any] = dict.fromkeys(registry_object.c.keys())
+_uuid = lru_cache(maxsize=1024)(uuid.UUID)  # each stands in several rows of a submission
 
 
 def code_keys(obj: RegistryObject) -> set[tuple[str, str]]:
@@ -78,7 +89,7 @@ def code_keys(obj: RegistryObject) -> set[tuple[str, str]]:
 def code_rows(obj: RegistryObject, *, patient: int, code_ids: CodeIds) -> list[dict[str, Any]]:
     """Make the rows of `object_code`: the attributes with several codes, each code once."""
     numbers = {code_ids[_key(attribute, value)] for attribute, value in _codes(obj) if attribute.many}
-    return [{"code": number, "object": uuid.UUID(obj.id), "patient": patient} for number in sorted(numbers)]
+    return [{"code": number, "object": _uuid(obj.id), "patient": patient} for number in sorted(numbers)]
 
 
 def identifier_row(obj: PatientObject, *, patient: int, ordinal: int = 0) -> dict[str, Any]:
@@ -93,7 +104,7 @@ def identifier_row(obj: PatientObject, *, patient: int, ordinal: int = 0) -> dic
     return {
         "value": obj.unique_id.value if obj.unique_id else None,
         "ordinal": ordinal,
-        "object": uuid.UUID(obj.id),
+        "object": _uuid(obj.id),
         "patient": patient,
         "kind": kind_of(obj),
         "hash": bytes.fromhex(digest) if digest else None,
@@ -115,7 +126,7 @@ def _key(attribute: Attribute, code: Code) -> tuple[str, str]:
 
 def _searched(obj: RegistryObject, code_ids: CodeIds) -> dict[str, Any]:
     """The columns of one kind of object."""
-    columns: dict[str, Any] = {name: getattr(obj, name) for name in _TIMES if hasattr(obj, name)}
+    columns: dict[str, Any] = {name: getattr(obj, name) for name in _TIMES[type(obj)]}
     columns |= {row.field: code_ids[_key(row, value)] for row, value in _codes(obj) if not row.many}
     match obj:
         case DocumentEntry():
@@ -125,7 +136,7 @@ def _searched(obj: RegistryObject, code_ids: CodeIds) -> dict[str, Any]:
             return columns | {"author_person": _authors(obj), "source_id": source}
         case Association():
             number = ASSOCIATION_TYPE_NUMBER[AssociationType(obj.type)]
-            return {"type": number, "source": uuid.UUID(obj.source), "target": uuid.UUID(obj.target)}
+            return {"type": number, "source": _uuid(obj.source), "target": _uuid(obj.target)}
     return columns
 
 

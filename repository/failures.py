@@ -55,12 +55,13 @@ def store_error(error: StoreError, what: str, location: str, caller: Caller) -> 
     return XDSError(code, f"{what}: {error} (message {caller.message_id})", location)
 
 
-def call_registry(call: Callable[[], RegistryResponse]) -> RegistryResponse:
+def call_registry(call: Callable[[], RegistryResponse], caller: Caller) -> RegistryResponse:
     """Send ITI-42; a registry that cannot be reached answers XDSRegistryNotAvailable (ITI TF-2 3.41.4.1.3)."""
     try:
         return call()
     except PeerUnavailable as error:
-        problem = f"the Document Registry cannot be reached: {error}"
+        log.error("message %s: %s", caller.message_id, error)  # noqa: TRY400 - where the registry is, peers need not know
+        problem = "the Document Registry cannot be reached"
     except SoapFault as fault:
         problem = f"the Document Registry answered with a SOAP fault: {fault.reason}"
-    return RegistryResponse((XDSError(Code.XDSRegistryNotAvailable, problem),))
+    return RegistryResponse((XDSError(Code.XDSRegistryNotAvailable, f"{problem} (message {caller.message_id})"),))

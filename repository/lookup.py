@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from repository.claims import Document
@@ -11,6 +12,8 @@ from xds.errors import Code, Refused, SoapFault, Status, XDSError
 from xds.messages import AdhocQuery, AdhocQueryResponse, Caller, ReturnType
 from xds.metadata.model import DocumentEntry
 from xds.queries.table import TABLE
+
+log = logging.getLogger(__name__)
 
 _GET_DOCUMENTS = next(row.id for row in TABLE if row.name == "GetDocuments")
 
@@ -43,7 +46,8 @@ class Lookup:
         try:
             response = self.registry.query(query, caller)
         except (PeerUnavailable, SoapFault) as error:
-            raise Refused([_not_available(str(error))]) from error
+            log.error("message %s: %s", caller.message_id, error)  # noqa: TRY400 - it says where the registry is
+            raise Refused([_not_available(f"it cannot be reached (message {caller.message_id})")]) from error
         if response.status is Status.FAILURE:
             raise Refused([_not_available(next((error.context for error in response.errors), "it says Failure"))])
         return response

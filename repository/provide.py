@@ -166,7 +166,7 @@ class Provision:
             fill_in(entry, doc.hash, doc.size, self.repository_unique_id)
 
     def _register(self) -> RegistryResponse:
-        response = call_registry(lambda: self.registry.register(self.request.submission, self.caller))
+        response = call_registry(lambda: self.registry.register(self.request.submission, self.caller), self.caller)
         if response.status is not Status.FAILURE:
             if self.claimed:
                 self._confirm()

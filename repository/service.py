@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from repository.lookup import Lookup
 from repository.provide import Provision
 from repository.retrieve import Retrieval
-from repository.storage import ObjectStore
+from repository.storage import ObjectStore, SpareThreads
 from xds.actors import DocumentRegistry
 from xds.errors import Refused
 from xds.messages import (
@@ -42,6 +42,7 @@ class Repository:
 
     def __post_init__(self) -> None:
         self._lookup = Lookup(self.registry)
+        self._spare = SpareThreads()
 
     def provide_and_register(self, request: ProvideAndRegister, caller: Caller) -> RegistryResponse:
         """Provide and Register Document Set-b, ITI-41 (ITI TF-2 3.41)."""
@@ -62,4 +63,4 @@ class Repository:
 
     def retrieve(self, requests: Sequence[DocumentRequest], caller: Caller) -> RetrieveDocumentSetResponse:
         """Retrieve Document Set, ITI-43 (ITI TF-2 3.43)."""
-        return Retrieval(self.engine, self.store, self._lookup, self.unique_id, caller).run(requests)
+        return Retrieval(self.engine, self.store, self._spare, self._lookup, self.unique_id, caller).run(requests)

@@ -12,7 +12,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Self
 
@@ -36,7 +36,7 @@ class Balancer:
         dropped: connections that each server took and gave up without a word.
     """
 
-    def __init__(self, port: int, servers: Sequence[int]) -> None:
+    def __init__(self, port: int, servers: list[int]) -> None:
         self.port = port
         self.served: Counter[int] = Counter()
         self.refused: Counter[int] = Counter()

@@ -13,7 +13,7 @@ PACKAGES = ("xds", "registry", "repository")
 
 # Each may use what stands before it, and its own kind.
 LAYERS = (
-    ("xds.errors", "xds.metadata.vocabulary", "xds.transactions", "xds.database", "xds.migrate"),
+    ("xds.errors", "xds.metadata.vocabulary", "xds.transactions", "xds.postgres", "xds.database", "xds.migrate"),
     ("xds.metadata",),
     ("xds.messages", "xds.queries", "xds.actors"),
     ("xds.schemas", "xds.ebxml"),

@@ -37,7 +37,7 @@ class Wrong:
     """One row.
 
     Attributes:
-        name: the rule of the digest and what is wrong.
+        name: the rule of docs/conformance.md and what is wrong.
         make: gives the message; it may register something first.
         code: errorCode of one of the errors.
         says: all must stand in its codeContext.

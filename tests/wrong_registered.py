@@ -1,4 +1,4 @@
-"""Wrong submissions: what is registered (02 of the digest, G21-G38; ITI TF-2 3.42.4.1.3.3)."""
+"""Wrong submissions: what is registered (docs/conformance.md G21-G38; ITI TF-2 3.42.4.1.3.3)."""
 
 from __future__ import annotations
 

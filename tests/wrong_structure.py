@@ -1,4 +1,4 @@
-"""Wrong submissions: their structure (02 of the digest, G1-G12, G40; ITI TF-3 4.1.4, 4.2.1.4, 4.2.2)."""
+"""Wrong submissions: their structure (docs/conformance.md G1-G12, G40; ITI TF-3 4.1.4, 4.2.1.4, 4.2.2)."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ STRUCTURE = (
         "G3 two SubmissionSets",
         also(submission_sets=(submission_set(id="set"), submission_set(id="set2"))),
         ME,
-        ("SubmissionSet", "found 2"),
-        None,
+        ("SubmissionSet", "found 2: set, set2"),
+        "set2",
     ),
     Wrong(
         "G3 a RegistryPackage that is nothing",

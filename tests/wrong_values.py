@@ -1,4 +1,4 @@
-"""Wrong submissions: their values (02 of the digest, G13-G20; ITI TF-3 4.2.3, 4.3.1)."""
+"""Wrong submissions: their values (docs/conformance.md G13-G20; ITI TF-3 4.2.3, 4.3.1)."""
 
 from __future__ import annotations
 

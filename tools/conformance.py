@@ -26,6 +26,7 @@ from xds.transactions import TRANSACTIONS
 ROOT = Path(__file__).resolve().parents[1]
 CALLED_AFTER = re.compile(r"(?:^test_|\[(?:.*-)?)([PGE]\d{1,2})[ _]", re.IGNORECASE)
 SERVED = frozenset(row.number for row in TRANSACTIONS)
+MOST_CASES = 3
 
 Tests = Mapping[str, Iterable[str]]
 
@@ -85,24 +86,31 @@ class _Collector:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Called once, with all tests."""
         for item in items:
-            name = item.nodeid.removeprefix("tests/").partition("[")[0]
+            name, bracket, case = item.nodeid.removeprefix("tests/").partition("[")
+            own = set(_marked(item.callspec.marks)) if isinstance(item, pytest.Function) and bracket else set()
             for row in rows_of(item):
-                self.found.setdefault(row, set()).add(name)
+                self.found.setdefault(row, set()).add(f"{name}[{case}" if row in own and row not in case else name)
 
 
 def rows_of(item: pytest.Item) -> Iterator[str]:
     """The rows a test shows, by marker and by name."""
-    for marker in item.iter_markers("rule"):
-        yield from map(str, marker.args)
+    yield from _marked(item.iter_markers())
     if match := CALLED_AFTER.search(item.name):
         yield match[1].upper()
+
+
+def _marked(markers: Iterable[pytest.Mark | pytest.MarkDecorator]) -> Iterator[str]:
+    """The rows of the markers `rule`."""
+    for marker in markers:
+        if marker.name == "rule":
+            yield from map(str, marker.args)
 
 
 def collect() -> dict[str, list[str]]:
     """Ask pytest for all tests, in a process of its own.
 
     Returns:
-        Row -> names of the tests, without their cases.
+        Row -> names of the tests; with the case, where only some cases of a test show the row.
 
     Raises:
         RuntimeError: a test module cannot be read.
@@ -159,8 +167,20 @@ def _planned(group: Group) -> str:
 
 
 def _shown(group: Group, names: Iterable[str]) -> str:
-    listed = "<br>".join(f"`{name}`" for name in names)
+    cases: dict[str, list[str]] = {}
+    for name in names:
+        test, _, case = name.partition("[")
+        cases.setdefault(test, []).append(case.removesuffix("]"))
+    listed = "<br>".join(f"`{test}`{_cases(list(filter(None, found)))}" for test, found in cases.items())
     return listed or ("not served yet" if group.planned else "**nothing**")
+
+
+def _cases(names: list[str]) -> str:
+    """The first of a test's cases; the others are found by the row's name in the test's tables."""
+    if not names:
+        return ""
+    more = f", and {len(names) - MOST_CASES} more" if len(names) > MOST_CASES else ""
+    return ": " + "; ".join(map(_cell, names[:MOST_CASES])) + more
 
 
 def _cell(text: str) -> str:

@@ -7,16 +7,23 @@ actors can name it in the standard's words without any SQL reaching the peer.
 
 from __future__ import annotations
 
+import fcntl
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from enum import Enum
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
+from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from xds import postgres
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -53,13 +60,38 @@ def engine(url: str, connections: int = 16) -> Engine:
         f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_LOCK_MS} "
         f"-c idle_in_transaction_session_timeout={_STATEMENT_MS}"
     )
-    return create_engine(
+    made = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=_CONNECT_SECONDS,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "options": options, "application_name": "xds"},
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "options": options,
+            "application_name": "xds",
+        },
     )
+    event.listen(made, "do_connect", postgres.connect)
+    event.listen(made, "begin", _begin_postgres)
+    return made
+
+
+class _BinaryCursor(psycopg.Cursor[Any]):
+    """Results as PostgreSQL holds them: octets as text would be twice as many."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.format = Format.BINARY
+
+
+def _begin_postgres(connection: Connection) -> None:
+    # READ COMMITTED gives every statement a view of its own: for one that only reads, BEGIN and COMMIT would be two
+    # more round trips and nothing else. psycopg says BEGIN itself where it is needed.
+    driver: Any = connection.connection.driver_connection
+    reads = bool(connection.get_execution_options().get("reads"))
+    if driver.autocommit is not reads:
+        driver.autocommit = reads
+        driver.cursor_factory = _BinaryCursor if reads else psycopg.Cursor
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -75,8 +107,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def read(engine: Engine, work: Callable[[Connection], T]) -> T:
-    """Run a function that only reads, on one view of the database."""
-    return _run(engine, work, {})
+    """Run a function that only reads.
+
+    SQLite shows it one view of the database; on PostgreSQL each of its statements sees what was committed before it.
+    """
+    return _run(engine, work, {"reads": True})
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -85,7 +120,23 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
     Raises:
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the commit itself.
     """
-    return _run(engine, work, {"writes": True})
+    with _turn(engine):
+        return _run(engine, work, {"writes": True})
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Let the writers of a SQLite file wait in a queue of the kernel's, which goes on when one of them is killed.
+
+    SQLite itself lets them sleep and try again, ever longer: the file lies idle meanwhile, and some wait for seconds.
+    """
+    path = engine.url.database if engine.dialect.name == "sqlite" else None
+    with ExitStack() as leaving:
+        if path and Path(path).is_file():
+            with suppress(OSError):  # SQLite will say what is wrong with the place
+                queue = leaving.enter_context(Path(f"{path}-queue").open("ab"))
+                fcntl.flock(queue, fcntl.LOCK_EX)
+        yield
 
 
 def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, bool]) -> T:

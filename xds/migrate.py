@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from xds import database
+from xds import database, postgres
 
 Database = Engine
 """A database, opened, for those who only hand it on."""
@@ -117,10 +117,11 @@ class Schema:
         return MigrationContext.configure(connection, opts={"version_table": self.version_table})
 
     def _upgrade(self, connection: Connection) -> None:
-        self._lock(connection)
         config = self._config
         config.attributes.update(connection=connection, version_table=self.version_table)
-        command.upgrade(config, "head")
+        with postgres.unhurried(connection.connection.driver_connection):
+            self._lock(connection)
+            command.upgrade(config, "head")
 
     def _lock(self, connection: Connection) -> None:
         """One starter at a time; in SQLite BEGIN IMMEDIATE has seen to it."""

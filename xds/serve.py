@@ -17,24 +17,34 @@ import errno
 import logging
 import math
 import os
+import selectors
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from contextlib import suppress
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.http import get_parser
+from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.base import Worker
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 from xds import app, database
 from xds.app import Choice
 from xds.config import Settings
 from xds.migrate import DatabaseError, words
 from xds.security.tls import TLSConfigurationError, server_context
+
+log = logging.getLogger(__name__)
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -45,6 +55,10 @@ HEADER_OCTETS = 32 * 1024
 """A header may hold a certificate of 16 KiB (`xds.security.tls`), and more once it is URL-encoded."""
 BACKLOG = 2048
 WORKER_CONNECTIONS = 2000
+HANDSHAKE_SECONDS = 10
+"""From a connection to the end of its TLS handshake."""
+LEAVE_SECONDS = 2
+"""How long a peer may take to close its side after the server has closed its own."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -160,14 +174,112 @@ class _TLSSocket(_Timed, ssl.SSLSocket):
     """A connection with TLS."""
 
 
-class _Worker(ThreadWorker):
-    """gunicorn's threaded worker with timed sockets."""
+Conn = Any
+"""A connection: gunicorn's TConn, which has no types."""
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Hand a connection to a thread; called for new ones and for kept-alive ones with a further request."""
-        if not isinstance(conn.sock, _Timed):
-            conn.sock = _PlainSocket(fileno=conn.sock.detach())
-        super().enqueue_req(conn)  # type: ignore[no-untyped-call]
+
+class _Wants(Enum):
+    """What a connection waits for before it can be handed to a thread again."""
+
+    READ = selectors.EVENT_READ
+    WRITE = selectors.EVENT_WRITE
+
+
+class _Worker(ThreadWorker):
+    """gunicorn's threaded worker, in which nobody holds a thread who has not begun a request.
+
+    gunicorn gives every new connection a thread, in which it waits for the first octets, for the TLS handshake and for
+    the request; and it waits in its main thread for the peer to close. A handful of idle connections, even of
+    strangers, would keep everyone else out. Here connections wait in the poller, and a thread takes the handshake only
+    as far as what has arrived allows.
+    """
+
+    poller: Any
+
+    def enqueue_req(self, conn: Conn) -> None:
+        """Hand a connection to a thread; a new one waits for its first octets first."""
+        if isinstance(conn.sock, _Timed):
+            super().enqueue_req(conn)  # type: ignore[no-untyped-call]
+            return
+        conn.sock = _PlainSocket(fileno=conn.sock.detach())
+        patience = min(HANDSHAKE_SECONDS, _Timed.seconds) if self.cfg.is_ssl else KEEP_ALIVE_SECONDS
+        conn.timeout = time.monotonic() + patience
+        self._wait(conn, _Wants.READ, self.on_pending_socket_readable)
+
+    def handle(self, conn: Conn) -> Any:
+        """Serve a request, or go on with the handshake; in a thread."""
+        if self.cfg.is_ssl and conn.parser is None:
+            return self._shake_hands(conn)
+        return super().handle(conn)  # type: ignore[no-untyped-call]
+
+    def finish_request(self, conn: Conn, fs: Future[Any]) -> None:
+        """Let a connection wait for what comes next, or end it; in the main thread."""
+        result = None if fs.cancelled() or fs.exception() else fs.result()
+        if isinstance(result, _Wants) and time.monotonic() < conn.timeout:
+            self._wait(conn, result, self.on_pending_socket_readable)
+        elif result is not True:
+            self._take_leave(conn)
+        elif isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending():
+            self.enqueue_req(conn)  # decrypted already, so that the poller would not see it
+        else:
+            super().finish_request(conn, fs)  # type: ignore[no-untyped-call]
+
+    def murder_pending(self) -> None:
+        """End connections that waited too long for a handshake, a first request or the peer's leave."""
+        now = time.monotonic()
+        for conn in [conn for conn in self.pending_conns if conn.timeout <= now]:
+            self._drop(conn)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)  # type: ignore[no-untyped-call]
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+        for listener in self.sockets:  # or new clients would wait in vain, where they could go to another node
+            listener.close()
+
+    def _shake_hands(self, conn: Conn) -> Any:
+        """Take the handshake a step further; True when it is done, False when it failed."""
+        try:
+            if not isinstance(conn.sock, ssl.SSLSocket):
+                conn.sock = ssl_wrap_socket(conn.sock, conn.cfg)  # type: ignore[no-untyped-call]
+            conn.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            return _Wants.READ
+        except ssl.SSLWantWriteError:
+            return _Wants.WRITE
+        except OSError as error:
+            log.info("no connection with %s: %s", conn.client[0], error)
+            return False
+        conn.parser = get_parser(conn.cfg, conn.sock, conn.client)  # type: ignore[no-untyped-call]
+        conn.init()
+        return True
+
+    def _wait(self, conn: Conn, event: _Wants, then: Callable[[Conn, socket.socket], None]) -> None:
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, event.value, partial(then, conn))
+        self.pending_conns.append(conn)
+
+    def _take_leave(self, conn: Conn) -> None:
+        """End a connection so that what was sent last arrives: what came in unread would reset it (RFC 9112, 9.6)."""
+        conn.timeout = time.monotonic() + LEAVE_SECONDS
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            self._wait(conn, _Wants.READ, self._discard)
+        except (OSError, ValueError):  # the peer is gone, or a thread has closed the socket
+            self.nr_conns -= 1
+            conn.close()
+
+    def _discard(self, conn: Conn, sock: socket.socket) -> None:
+        with suppress(OSError):
+            if sock.recv(HEADER_OCTETS):
+                return
+        self._drop(conn)
+
+    def _drop(self, conn: Conn) -> None:
+        self.pending_conns.remove(conn)
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
 
 class _Log(Logger):
@@ -203,7 +315,7 @@ class _Server(BaseApplication):
         try:
             return app.application(self._settings, self._choice)
         except Exception as error:
-            logging.getLogger(__name__).critical("the worker cannot start: %s", error, exc_info=True)
+            log.critical("the worker cannot start: %s", error, exc_info=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def _options(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from threading import Semaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from repository.storage.contract import CHUNK, StoreError
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from repository.storage.contract import ObjectStore, Readable, StoredObject
+
+T = TypeVar("T")
 
 SMALL = 1024 * 1024
 """Bytes up to which a document is read ahead."""
@@ -34,7 +36,7 @@ class SpareThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="store-document")
         self._idle = Semaphore(threads)
 
-    def submit(self, work: Callable[[], StoredObject]) -> Future[StoredObject]:
+    def submit(self, work: Callable[[], T]) -> Future[T]:
         """Start the work in an idle thread, or do it now."""
         if not self._idle.acquire(blocking=False):
             return _done(work())
@@ -102,9 +104,9 @@ def _read_ahead(source: Readable) -> _Joined:
     return _Joined(bytes(head), source)
 
 
-def _done(stored: StoredObject) -> Future[StoredObject]:
-    future: Future[StoredObject] = Future()
-    future.set_result(stored)
+def _done(result: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(result)
     return future
 
 

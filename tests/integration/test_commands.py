@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -137,11 +138,21 @@ def test_a_file_that_fails_does_not_stop_the_others(served, patient, tmp_path):
     assert "No such file" in results["none"]["problems"][0]
 
 
-def test_what_is_missing_is_said_by_name_and_how_to_give_it(served, patient):
-    ended = xds(served, "submit", SAMPLES / "discharge-note.pdf", "--patient", patient, code=2)
-    for attribute in ("creationTime", "typeCode", "confidentialityCode", "contentTypeCode", "languageCode"):
+def test_what_is_missing_is_said_by_name_and_how_to_give_it(served):
+    ended = xds(served, "submit", SAMPLES / "discharge-note.pdf", code=2)
+    for attribute in (
+        "creationTime",
+        "typeCode",
+        "confidentialityCode",
+        "contentTypeCode",
+        "languageCode",
+        "patientId",
+    ):
         assert f"  {attribute}: " in ended.stderr
     assert "give --type-code, or type_code in [defaults] of the settings" in ended.stderr
+    assert set(re.findall(r"give (--[a-z-]+)", ended.stderr)) <= set(
+        re.findall(r"--[a-z-]+", run("submit", "--help").stdout)
+    )
 
 
 def test_a_refusal_comes_with_the_standards_code(served, tmp_path):
@@ -161,6 +172,15 @@ def test_other_content_under_a_uniqueid_that_is_taken_is_refused(served, patient
     path.write_text("second")
     ended = xds(served, "submit", path, "--patient", patient, *PLAIN, "--unique-id", "2.999.77.1", code=1)
     assert "a document with this uniqueId and other content is registered" in ended.stderr
+
+
+def test_a_document_that_is_in_for_another_patient_is_refused(served, patient, tmp_path):
+    path, other = summary(tmp_path, 1), "other^^^&1.2.3&ISO"
+    served.add_patient(other)
+    xds(served, "submit", path, "--patient", patient, *PLACE)
+    ended = xds(served, "submit", path, "--patient", other, *PLACE, code=1)
+    assert f"registered for another patient, {patient}" in ended.stderr
+    assert found(served, other) == []
 
 
 def test_replacing_deprecates_what_was_there(served, patient, tmp_path):
@@ -209,6 +229,10 @@ def test_the_table_for_people(served, patient, tmp_path):
     assert "2025-08-22 22:45  Discharge summary  Example Community Hospital: Discharge Summary" in row
     assert ended.stderr == "1 document found.\n"
     assert xds(served, "query", "unknown^^^&1.2.3&ISO").stderr == "0 documents found.\n"
+
+
+def test_check_knows_the_server_that_runs(served):
+    assert "ok     port: the server is running on 127.0.0.1 port" in xds(served, "check").stdout
 
 
 def test_more_documents_than_the_registry_gives_at_once(stack, tmp_path):

@@ -330,6 +330,12 @@ def test_leaf_class_gives_the_body_as_stored_and_object_ref_only_ids(registry):
     assert (ref.refs, ref.objects, ref.home) == ((found.id,), (), "urn:oid:1.2.3")
 
 
+def test_the_home_community_is_on_whole_objects_too(registry):
+    registry.fill([entry()])
+    (served,) = registry.ask(find(), home="urn:oid:1.2.3").objects
+    assert served.body == f'<{served.id} home="urn:oid:1.2.3"/>'.encode()
+
+
 @pytest.mark.parametrize("patient_id", [SUBSUMED, NEVER_FED])
 @pytest.mark.parametrize("settings", [{}, {"unknown_patient": "error"}])
 def test_a_patient_never_fed_or_merged_away_finds_nothing(registry, patient_id, settings):

@@ -1,6 +1,6 @@
 """ITI-42, what a right submission does to others: seen in what queries return (ITI TF-2 3.42.4.1.3.5; TF-3 4.2.2).
 
-Numbers in the names are those of the NIST conformance tests, E1 to E12 those of 02 of the digest.
+Numbers in the names are those of the NIST conformance tests, E1 to E12 those of docs/conformance.md.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ def test_12001_a_document_into_a_registered_folder(bench):
     assert set_of(bench, found.links[0].id) == set_of(bench, found.entries[0].id)
 
 
+@pytest.mark.rule("E3", "E4")
 def test_12323_submitted_last_update_time_is_discarded_and_every_member_stamps(bench):
     sent = folder(last_update_time="19990101")
     bench.accept(submission(folders=(sent,)))
@@ -104,6 +105,7 @@ def test_12323_submitted_last_update_time_is_discarded_and_every_member_stamps(b
     assert is_now(bench.folder(holder.unique_id.value).last_update_time)
 
 
+@pytest.mark.rule("E4")
 def test_12326_a_registered_document_into_a_registered_folder(bench):
     holder, document = old_folder(bench), one(bench)
     bench.accept(submission(links=(link(holder.id, document.id),)))
@@ -154,6 +156,7 @@ def test_g32_a_member_by_reference_of_another_patient(bench):
 # Relationships
 
 
+@pytest.mark.rule("E5")
 @pytest.mark.parametrize("type_", [RPLC, XFRM_RPLC], ids=["11992", "11995"])
 def test_a_replaced_document_is_deprecated(bench, type_):
     old = one(bench)
@@ -256,6 +259,7 @@ def _documentation(bench):
 # Folder propagation
 
 
+@pytest.mark.rule("E7")
 def test_12327_the_new_document_joins_the_folder(bench):
     document, holder = entry(), folder()
     [old] = registered(bench, document, folders=(holder,), links=(link(holder.id, document.id),))

@@ -1,4 +1,4 @@
-"""Provide and Register, ITI-41: pairing, octets, the store (ITI TF-2 3.41.4.1.3; 02 of the digest, P1-P9)."""
+"""Provide and Register, ITI-41: pairing, octets, the store (ITI TF-2 3.41.4.1.3; docs/conformance.md P1-P9)."""
 
 from __future__ import annotations
 

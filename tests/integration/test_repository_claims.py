@@ -1,4 +1,4 @@
-"""Provide and Register, ITI-41: the registry's answer, races, what crashes leave (02 of the digest, P10-P12)."""
+"""Provide and Register, ITI-41: the registry's answer, races, what crashes leave (docs/conformance.md P10-P12)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from threading import Barrier, Event
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import pytest
 from sqlalchemy import select, text
@@ -132,7 +132,9 @@ class Region:
         with self.bench.engine.connect() as conn:
             return {
                 unique_id: (key, state)
-                for unique_id, key, state in conn.execute(select(document.c.unique_id, document.c.key, document.c.state))
+                for unique_id, key, state in conn.execute(
+                    select(document.c.unique_id, document.c.key, document.c.state)
+                )
             }
 
     def objects(self) -> dict[str, int]:
@@ -205,7 +207,7 @@ class Load:
     _ended: Event = field(default_factory=Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         clients = [Source(self.region.stack) for _ in range(CLIENTS)]
         for number in range(THREADS):
             patient, client = next(_patients), clients[number % CLIENTS]
@@ -369,7 +371,12 @@ def _forget(region: Region, unique_id: str) -> None:
     """Remove an entry that no repository of ours has."""
     with region.bench.engine.begin() as conn:
         ids = [*conn.scalars(text("SELECT object FROM unique_identifier WHERE value = :value"), {"value": unique_id})]
-        for table, column in (("object_code", "object"), ("unique_identifier", "object"), ("registry_object", "target"), ("registry_object", "id")):
+        for table, column in (
+            ("object_code", "object"),
+            ("unique_identifier", "object"),
+            ("registry_object", "target"),
+            ("registry_object", "id"),
+        ):
             conn.execute(text(f"DELETE FROM {table} WHERE {column} = ANY(:ids)"), {"ids": ids})
 
 
@@ -464,9 +471,10 @@ def collect(region: Region, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """`xds gc` with the settings of the second repository, a day later."""
     config = region.server(Actor.REPOSITORY, 2).config
     out = io.StringIO()
-    with monkeypatch.context() as patched, redirect_stdout(out), pytest.raises(SystemExit) as end:
+    with monkeypatch.context() as patched, redirect_stdout(out):
         patched.setattr("repository.gc.datetime", Tomorrow)
-        main(["gc", "-c", str(config), "--older-than", "1", "--json"])
+        with pytest.raises(SystemExit) as end:
+            main(["gc", "-c", str(config), "--older-than", "1", "--json"])
     assert not end.value.code
     return json.loads(out.getvalue())
 

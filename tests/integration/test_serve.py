@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -243,6 +243,60 @@ def test_a_peer_that_falls_silent_is_cut_off(stack):
     silent.close()
 
 
+def test_idle_connections_keep_nobody_out(stack):
+    """Neither strangers before their handshake nor trusted peers before their request hold one of the threads."""
+    running = stack(server={"workers": 1, "threads": 8})
+    with ExitStack() as idle:
+        for _ in range(30):
+            greeted = connection(running)
+            idle.enter_context(closing(greeted))
+            greeted.connect()
+            idle.enter_context(socket.create_connection(("localhost", greeted.port)))
+        begun = time.monotonic()
+        assert running.get("/ready")[0] == 200
+        assert time.monotonic() - begun < 5  # gunicorn's threads would have waited for the idle ones first
+        greeted.request("GET", "/ready")
+        assert greeted.getresponse().status == 200
+
+
+def test_refused_strangers_who_stay_keep_nobody_out(served):
+    """The server waits for the peer to close, so that it sees why; others are served meanwhile."""
+    context = ssl.create_default_context(cafile=served.pki / "ca.pem")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    port = connection(served).port
+    begun = time.monotonic()
+    with ExitStack() as staying:
+        for _ in range(20):
+            stranger = staying.enter_context(socket.create_connection(("localhost", port)))
+            peer = context.wrap_socket(stranger, server_hostname="localhost", do_handshake_on_connect=False)
+            staying.enter_context(peer)
+            with pytest.raises(ssl.SSLError, match=r"(?i)handshake.failure"):
+                peer.do_handshake()
+        assert served.get("/ready")[0] == 200
+        assert time.monotonic() - begun < 10  # two seconds for each of them, if it waited in its main thread
+
+
+def test_a_handshake_that_is_not_finished_is_cut_off(stack):
+    running = stack(server={"workers": 1, "threads": 2, "idle_seconds": 1})
+    with socket.create_connection(("localhost", connection(running).port), timeout=20) as stranger:
+        stranger.sendall(b"\x16\x03\x01\x02\x00\x01")  # a TLS record's header, and one octet of ClientHello
+        assert stranger.recv(1) == b""
+    assert "Traceback" not in running.servers[0].text()
+
+
+def test_a_request_decrypted_with_the_one_before_is_answered(served):
+    """Octets the TLS library holds make no socket readable; the first request ends where a read of gunicorn's ends."""
+    first = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Padding: %b\r\n\r\n"
+    first %= b"x" * (8192 - len(first) + 2)
+    second = b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    peer = connection(served)
+    peer.connect()
+    with closing(peer):
+        peer.sock.sendall(first + second)  # one TLS record
+        received = b"".join(iter(lambda: peer.sock.recv(4096), b""))
+    assert received.count(b"HTTP/1.1 200 OK") == 2
+
+
 # Behind a proxy
 
 
@@ -307,6 +361,8 @@ def test_a_request_under_way_is_finished(stack):
     ended = threading.Thread(target=running.stop)
     ended.start()
     time.sleep(0.7)
+    with pytest.raises(ConnectionRefusedError):  # at once, so that a client can go to another node
+        socket.create_connection((peer.host, peer.port), timeout=5)
     peer.send(SOAP[100:].encode())
     answer = peer.getresponse()
     assert b"AdhocQueryResponse" in answer.read()

@@ -17,8 +17,8 @@ from tests import corpus
 from tests.corpus import Case
 from tests.samples import OTHER_PATIENT, PATIENT
 from tests.world import Answer, World, check
-from xds.errors import Status
 from xds.queries.table import TABLE
+from xds.transactions import ITI_43
 
 QUERIES = {stored.name for stored in TABLE}
 REQUESTS = [case for case in corpus.cases() if case.transaction]
@@ -39,7 +39,8 @@ def test_a_request_of_the_corpus_is_answered_as_it_must_be(case: Case, world: Wo
         assert world.state() == before, "what is refused leaves nothing behind"
 
 
-SMOKE = [case for case in REQUESTS if not case.is_good and not case.after and case.status is not Status.PARTIAL][::9]
+SMOKE = [case for case in REQUESTS if not case.is_good and not case.after and case.transaction != ITI_43][::9]
+"""Answers to ITI-43 depend on the repositoryUniqueId, which every server that is set up makes for itself."""
 
 
 def test_over_tls_the_answers_are_the_same(stack):

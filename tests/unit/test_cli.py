@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -325,6 +326,15 @@ def test_check_tells_everything_that_is_wrong(ready, monkeypatch, capsys):
     assert "the database cannot be reached" in out
 
 
+def test_check_tells_a_server_of_ours_from_another_program(ready, monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setenv("XDS_SERVER__PORT", str(other.getsockname()[1]))
+        code, out, _ = call(capsys, "check", "-c", ready)
+    assert code == 1
+    assert "WRONG  port: cannot listen on 127.0.0.1 port" in out
+    assert "another program listens there" in out
+
+
 def test_check_for_machines(ready, capsys):
     found = json.loads(call(capsys, "check", "-c", ready, "--json")[1])
     assert found["settings"]["server"]["name"] == "localhost"
@@ -363,8 +373,10 @@ def test_a_code_stands_with_its_scheme_or_is_looked_up():
     loinc = "2.16.840.1.113883.6.1"
     assert metadata.code("--type", f"18842-5^^{loinc}", CodeType.TYPE_CODE, None) == Code("18842-5", loinc)
     assert metadata.code("--type", "11490-0", CodeType.TYPE_CODE, domain) == Code("11490-0", loinc)
-    with pytest.raises(CommandError, match="--type 0-0: no typeCode of the affinity domain by itself; expected code"):
+    with pytest.raises(CommandError, match=r"--type 0-0: codes\.xml has no typeCode 0-0; expected code"):
         metadata.code("--type", "0-0", CodeType.TYPE_CODE, domain)
+    with pytest.raises(CommandError, match=r"--type 18842-5: without -c FILE there is no codes\.xml"):
+        metadata.code("--type", "18842-5", CodeType.TYPE_CODE, None)
     several = "urn:hl7-org:sdwg:ccda-structuredBody:2.1"
     with pytest.raises(CommandError, match=r"there is .* of .* and of "):
         metadata.code("--format-code", several, CodeType.FORMAT_CODE, domain)

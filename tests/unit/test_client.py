@@ -433,7 +433,8 @@ def query(url, **options):
     ).query(QUERY, CALLER)
 
 
-SOAP_ANSWER = envelope.encode_answer(ITI_18.response_action, None, rs.encode_query_response(AdhocQueryResponse()))
+EMPTY = b"".join(rs.encode_query_response(AdhocQueryResponse()))
+SOAP_ANSWER = envelope.encode_answer(ITI_18.response_action, None, EMPTY)
 ANSWERS = {
     "no XML": (response(b"hello"), SoapFault, "not well-formed"),
     "another message's answer": (

@@ -285,6 +285,16 @@ BROKEN = {
 }
 
 
+def test_a_content_id_that_is_percent_encoded_like_its_url_is_found():
+    """Toolkits such as CXF 2 write the same text into both, where RFC 2392 decodes the URL alone."""
+    include = b'href="cid:7@urn%3Aihe%3Aiti%3Axds-b%3A2007"'
+    body = xdsb.encode_provide(SUBMIT, [("doc1", "a@x")]).replace(b'href="cid:a@x"', include)
+    actor = Scripted()
+    assert post(ITI_41, actor, body=body, parts=attachments(("7@urn%3Aihe%3Aiti%3Axds-b%3A2007", b"one"))).code == 200
+    assert actor.documents == [("doc1", b"one")]
+    assert actor.request.broken == {}
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_octets_that_cannot_be_had_are_reported_with_their_document(case):
     """02 section 1: treated as a missing document while the Document element is intact."""
@@ -703,6 +713,19 @@ class Socket:
     def getpeercert(self, binary_form=False):
         assert binary_form
         return self.der
+
+
+class GoneSocket:
+    """A TLS connection that broke off with an error."""
+
+    def getpeercert(self, binary_form=False):
+        raise ValueError("handshake not done yet")
+
+
+def test_a_connection_that_broke_off_has_nobody_at_its_end(caplog):
+    answer = post(ITI_18, **{"gunicorn.socket": GoneSocket()})
+    assert answer.code == 403
+    assert "internal error" not in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +33,8 @@ from xds.transactions import Actor
 
 SOON_DAYS = 30
 NO_DOCUMENT = "2.25.0"
+ALIVE = b"alive"  # of /health
+_PATIENCE_SECONDS = 5
 
 
 class Wrong(Exception):  # noqa: N818 - says what is the case
@@ -197,16 +201,23 @@ def _port(settings: Settings) -> str:
     try:
         listen(server.host, server.port).close()
     except StartError as error:
-        if _answers(server.host, server.port):
-            return f"a server is running on {server.host} port {server.port}"
+        if _is_ours(settings):
+            return f"the server is running on {server.host} port {server.port}"
         raise Wrong(str(error)) from None
     return f"{server.host} port {server.port} is free; no server is running there"
 
 
-def _answers(host: str, port: int) -> bool:
-    """Tell whether something listens; who it is shows its certificate."""
+def _is_ours(settings: Settings) -> bool:
+    """Tell whether what listens is this server: it takes our certificate, has its name, and says that it is alive."""
+    server, tls = settings.server, app.client_tls(settings) or app.tls_settings(settings)
+    host = "localhost" if server.host in {"0.0.0.0", "::"} else server.host  # noqa: S104
+    connection = HTTPConnection(server.name, server.port)
     try:
-        with socket.create_connection((host if host not in {"0.0.0.0", "::"} else "localhost", port), timeout=5):  # noqa: S104
-            return True
-    except OSError:
+        with closing(connection), socket.create_connection((host, server.port), timeout=_PATIENCE_SECONDS) as plain:
+            connection.sock = plain
+            if settings.tls and tls:
+                connection.sock = client_context(tls).wrap_socket(plain, server_hostname=server.name)
+            connection.request("GET", "/health")
+            return connection.getresponse().read(len(ALIVE)) == ALIVE
+    except (OSError, HTTPException):
         return False

@@ -159,7 +159,7 @@ def _next_steps(config: Path, *, serving: bool) -> None:
     for command in (
         f"xds query -c {config} '{HANS}' --json",
         f"xds patient add -c {config} '4711^^^&{_AUTHORITY}&ISO'",
-        f"xds submit -c {config} FILE... --patient '4711^^^&{_AUTHORITY}&ISO'",
+        f"xds submit -c {config} FILE... --patient '4711^^^&{_AUTHORITY}&ISO' {shlex.join((*_DISCHARGE, *_PLACE))}",
         f"xds check -c {config}",
         f"{curl} {url.removesuffix('/registry')}/",
     ):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from xds.actors import DocumentRegistry
 from xds.commands import ask
 from xds.commands.peers import CALLER, Peers
 from xds.content.cda import CDAHeader, Related, read_header
@@ -181,14 +182,8 @@ class Filing:
 
     # 2
 
-    def known(self, results: Iterable[Result]) -> dict[str, DocumentEntry]:
-        """Ask the registry which of these documents it has.
-
-        One question for all where none is in, which is the rule; else one for each patient, since a registry answers
-        in full for one patient at a time (ITI TF-2 3.18.4.1.2.3.7).
-
-        Returns:
-            uniqueId -> entry.
+    def known(self, results: Iterable[Result]) -> Known:
+        """Ask the registry whether it has any of these documents: one question for all, and mostly it has none.
 
         Raises:
             Refused: the registry's errors.
@@ -196,16 +191,12 @@ class Filing:
         """
         described = [result for result in results if result.outcome is Outcome.DESCRIBED]
         if not described or not ask.any_known(self._registry, [result.unique_id for result in described]):
-            return {}
-        of_patient = sorted(described, key=lambda result: result.patient_id)
-        found: dict[str, DocumentEntry] = {}
-        for _, group in groupby(of_patient, key=lambda result: result.patient_id):
-            found |= _by_unique_id(ask.by_unique_id(self._registry, [result.unique_id for result in group]))
-        return found
+            return Known()
+        return Known(self._registry, described)
 
     # 3
 
-    def send(self, result: Result, known: dict[str, DocumentEntry]) -> Result:
+    def send(self, result: Result, known: Known) -> Result:
         """Submit a described document, unless it is in.
 
         Raises:
@@ -215,9 +206,9 @@ class Filing:
             first = self._seen.setdefault(result.unique_id, result.path)
         if first is not result.path:
             return result.ended(Outcome.KNOWN, notes=[f"the same document as {first}"])
-        if result.unique_id in known:
-            return _compare(result, known[result.unique_id])
         try:
+            if entry := known.entry(result):
+                return _compare(result, entry)
             relationships, notes = self._relationships(result)
             answer = self._send(result, self._draft(result, relationships).submission)
         except Refused as refused:
@@ -260,6 +251,42 @@ class Filing:
         return answer
 
 
+class Known:
+    """The registry's entries for some documents, asked for as they are needed: for each patient once.
+
+    A registry answers in full for one patient at a time (ITI TF-2 3.18.4.1.2.3.7); the threads that send ask side by
+    side.
+    """
+
+    def __init__(self, registry: DocumentRegistry | None = None, described: Iterable[Result] = ()) -> None:
+        self._registry = registry
+        self._of_patient: dict[str, _OfPatient] = defaultdict(_OfPatient)
+        for result in described:
+            self._of_patient[result.patient_id].unique_ids.append(result.unique_id)
+
+    def entry(self, result: Result) -> DocumentEntry | None:
+        """The entry of a document, if it is in.
+
+        Raises:
+            Refused: the registry's errors.
+            PeerUnavailable: it does not answer.
+        """
+        if self._registry is None:
+            return None
+        patient = self._of_patient[result.patient_id]
+        with patient.lock:
+            if patient.found is None:
+                patient.found = _by_unique_id(ask.by_unique_id(self._registry, patient.unique_ids))
+        return patient.found.get(result.unique_id)
+
+
+@dataclass
+class _OfPatient:
+    unique_ids: list[str] = field(default_factory=list)
+    found: dict[str, DocumentEntry] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 def _entry_of(result: Result) -> DocumentEntry:
     if result.entry is None:
         raise ValueError("a file is described before it is sent")
@@ -271,7 +298,10 @@ def _by_unique_id(entries: Iterable[DocumentEntry]) -> dict[str, DocumentEntry]:
 
 
 def _compare(result: Result, entry: DocumentEntry) -> Result:
-    """A document whose uniqueId is registered: the same, or another one under a name that is taken."""
+    """A document whose uniqueId is registered: the same, or another one, or one of somebody else."""
+    if entry.patient_id and entry.patient_id.value != result.patient_id:
+        problem = f"this document is registered for another patient, {entry.patient_id.value}"
+        return result.ended(Outcome.REFUSED, problem)
     sha1 = _sha1(result.path)
     if entry.hash and entry.hash.lower() != sha1:
         problem = (

@@ -33,10 +33,12 @@ def gc(
         return
     verb = "found" if dry_run else "reclaimed"
     terminal.say(f"{counted(report.orphans, 'orphan')} {verb} ({report.octets} bytes).")
-    terminal.say(
-        f"Submissions whose outcome was unknown: {report.confirmed} registered after all, "
-        f"{report.withdrawn} not{'' if dry_run else ' and removed'}."
-    )
+    if report.confirmed or report.withdrawn:
+        removed = "to be removed" if dry_run else "removed"
+        terminal.say(
+            f"Documents whose submission was broken off: {report.confirmed} are registered and stay, "
+            f"{report.withdrawn} are not and {'are ' if dry_run else 'were '}{removed}."
+        )
     if report.unfinished:
         terminal.say(f"{counted(report.unfinished, 'unfinished write')} of the store freed.")
 

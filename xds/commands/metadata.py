@@ -57,7 +57,11 @@ def code(option: str, text: str, kind: CodeType, affinity: AffinityDomain | None
     if len(schemes) == 1:
         return Code(value, schemes[0])
     found = (
-        f"there is {value} of {' and of '.join(schemes)}" if schemes else f"no {kind} of the affinity domain by itself"
+        f"there is {value} of {' and of '.join(schemes)}"
+        if schemes
+        else f"codes.xml has no {kind} {value}"
+        if affinity
+        else "without -c FILE there is no codes.xml to look its scheme up in"
     )
     raise CommandError(f"{option} {text}: {found}; expected code^^codingScheme", USAGE)
 

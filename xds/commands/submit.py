@@ -4,19 +4,23 @@
 2  ask the registry, many at a time, which of them are in already
 3  send the rest, several at a time over kept-alive connections
 
-So a run that was broken off is simply started again. A file that fails does not stop the others; a peer that is gone
-does.
+Steps 1 and 2 are a portion ahead of step 3, so that the peers never wait. A run that was broken off is simply started
+again. A file that fails does not stop the others; a peer that is gone does.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from queue import SimpleQueue
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,13 +36,17 @@ from xds.commands.common import (
     Verbose,
     terminal,
 )
-from xds.commands.filing import Filing, Outcome, Result
+from xds.commands.filing import Filing, Known, Outcome, Result
 from xds.commands.metadata import from_options, from_settings
 from xds.commands.peers import Authorities, Certificate, Key, RegistryURL, RepositoryURL, connect
 from xds.config import zone as time_zone
-from xds.metadata.model import DocumentEntry
 from xds.metadata.vocabulary import AssociationType
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 BATCH = 100
 PATIENCE = 5
 """Files in a row that get no answer before the rest is left for the next run."""
@@ -48,7 +56,7 @@ def submit(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CDA documents, PDF, text, images ...")],
     patient_id: Annotated[
-        str | None, typer.Option("--patient", metavar="ID", help="patientId, 'ID^^^&OID&ISO'.")
+        str | None, typer.Option("--patient", "--patient-id", metavar="ID", help="patientId, 'ID^^^&OID&ISO'.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="title.")] = None,
     type_code: Annotated[
@@ -112,16 +120,44 @@ def submit(
     )
     begun = time.monotonic()
     with connect(
-        config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert, connections=jobs
+        config, registry=registry, repository=repository, cert=cert, key=key, cacert=cacert, connections=jobs + 1
     ) as peers:
         settings = peers.settings.defaults
         options = from_options(ctx.params, peers.affinity, settings)
         defaults = from_settings(settings.model_copy(update={"zone": _zone(zone)} if zone else {}))
         filing = Filing(peers, options, defaults, relation)
-        results = list(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
+        done = _Done(as_json)
+        try:
+            done.take(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
+        except KeyboardInterrupt:
+            done.interrupted = True
     if as_json:
-        terminal.json([result.as_json() for result in sorted(results, key=lambda result: files.index(result.path))])
-    _end(results, time.monotonic() - begun)
+        terminal.json([done.kept[path] for path in dict.fromkeys(files) if path in done.kept])
+    _end(done, time.monotonic() - begun)
+
+
+@dataclass
+class _Done:
+    """What became of the files: numbers, and for machines each one.
+
+    Attributes:
+        each: whether all are kept.
+        counts: files of each outcome.
+        kept: as JSON.
+        interrupted: whether the person at the terminal broke it off.
+    """
+
+    each: bool
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def take(self, results: Iterable[Result]) -> None:
+        """Take them as they come."""
+        for result in results:
+            self.counts[result.outcome] += 1
+            if self.each:
+                self.kept[result.path] = result.as_json()
 
 
 def _zone(text: str) -> str:
@@ -146,16 +182,40 @@ def _relation(
 def _all(filing: Filing, files: list[Path], jobs: int, *, quiet: bool) -> Iterator[Result]:
     """File everything; yields each result as it comes."""
     gone = _Gone()
-    with _progress(len(files), quiet=quiet) as advance, ThreadPoolExecutor(jobs, "submit") as pool:
-        running: list[Future[Result]] = []
-        for batch in ask.portions(files, BATCH):
-            described = list(pool.map(filing.describe, batch))
-            known = gone.known(filing, described)
-            running = [pool.submit(gone.guard, filing, each, known) for each in described]
-            for future in as_completed(running):
-                result = future.result()
-                advance(result)
-                yield result
+    ended: SimpleQueue[Future[Result]] = SimpleQueue()
+    under_way = 0
+    with _progress(len(files), quiet=quiet) as advance, _threads(jobs, "submit") as pool, _threads(1, "ahead") as ahead:
+        for described, known in _ahead(ahead, partial(gone.prepare, filing), ask.portions(files, BATCH)):
+            for result in described:
+                pool.submit(gone.guard, filing, result, known).add_done_callback(ended.put)
+            under_way += len(described)
+            while under_way > BATCH // 2:
+                under_way -= 1
+                yield advance(ended.get().result())
+        for _ in range(under_way):
+            yield advance(ended.get().result())
+
+
+@contextmanager
+def _threads(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Threads that at the end, if it is not a good one, finish what they have in hand and no more."""
+    pool = ThreadPoolExecutor(number, name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ahead(pool: ThreadPoolExecutor, prepare: Callable[[T], R], portions: Iterable[T]) -> Iterator[R]:
+    """Portions prepared, each while the one before is in use."""
+    before: Future[R] | None = None
+    for portion in portions:
+        following = pool.submit(prepare, portion)
+        if before is not None:
+            yield before.result()
+        before = following
+    if before is not None:
+        yield before.result()
 
 
 class _Gone:
@@ -163,27 +223,32 @@ class _Gone:
 
     def __init__(self) -> None:
         self._in_a_row = 0
-        self._answered = False
+        self._asked = False
         self._lock = threading.Lock()
 
     def is_set(self) -> bool:
         """Whether to give up."""
         return self._in_a_row >= PATIENCE
 
-    def known(self, filing: Filing, described: list[Result]) -> dict[str, DocumentEntry]:
-        """Ask which are in; a registry that does not answer is gone."""
-        if self.is_set():
-            return {}
+    def prepare(self, filing: Filing, files: list[Path]) -> tuple[list[Result], Known]:
+        """Describe some files and ask which are in; a registry that does not answer is gone.
+
+        Raises:
+            PeerUnavailable: it did not even answer the first time.
+        """
+        described = list(map(filing.describe, files))
         try:
-            return filing.known(described)
+            known = Known() if self.is_set() else filing.known(described)
         except PeerUnavailable as error:
-            if self._in_a_row == 0 and not self._answered:
+            if not self._asked:
                 raise
             terminal.say(f"xds: {error}")
             self._in_a_row = PATIENCE
-            return {}
+            return described, Known()
+        self._asked = True
+        return described, known
 
-    def guard(self, filing: Filing, result: Result, known: dict[str, DocumentEntry]) -> Result:
+    def guard(self, filing: Filing, result: Result, known: Known) -> Result:
         """Send one file, unless the peer is gone."""
         if result.outcome is not Outcome.DESCRIBED:
             return result
@@ -196,7 +261,7 @@ class _Gone:
                 self._in_a_row += 1
             return result.ended(Outcome.UNSENT, f"{error}")
         with self._lock:
-            self._in_a_row, self._answered = 0, True
+            self._in_a_row = 0
         return result
 
 
@@ -210,11 +275,12 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Any]:
     with Progress(*columns, console=words, transient=True, disable=not words.is_terminal or total == 1) as bar:
         task = bar.add_task("", total=total, rate="")
 
-        def advance(result: Result) -> None:
+        def advance(result: Result) -> Result:
             done = bar.tasks[0]
             bar.update(task, advance=1, rate=f"{done.speed:.0f}/s" if done.speed else "")
             if bar.disable or result.outcome not in (Outcome.SUBMITTED, Outcome.KNOWN) or terminal.verbose:
                 _report(result, bar, quiet=quiet)
+            return result
 
         yield advance
 
@@ -229,18 +295,19 @@ def _report(result: Result, bar: Progress, *, quiet: bool) -> None:
         bar.console.print(line)
 
 
-def _end(results: list[Result], seconds: float) -> None:
+def _end(done: _Done, seconds: float) -> None:
     """Say how it went, and how fast if there were many.
 
     Raises:
         typer.Exit: something was not filed.
     """
-    counts = dict.fromkeys(Outcome, 0)
-    for result in results:
-        counts[result.outcome] += 1
-    said = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
-    rate = f" in {seconds:.0f} s ({len(results) / seconds:.0f}/s)" if len(results) >= BATCH else ""
+    counts, number = done.counts, done.counts.total()
+    said = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]) or "nothing done"
+    rate = f" in {seconds:.0f} s ({number / seconds:.0f}/s)" if number >= BATCH else ""
     terminal.say(f"{said}{rate}.")
+    if done.interrupted:
+        terminal.say("Interrupted; run the command again to go on.")
+        raise typer.Exit(INTERRUPTED)
     if counts[Outcome.REFUSED] or counts[Outcome.UNSENT]:
         raise typer.Exit(REFUSED)
     if counts[Outcome.INCOMPLETE]:

@@ -1,12 +1,12 @@
 """ebRS 3.0 messages: submit, query and RegistryResponse (`rs.xsd`, `lcm.xsd`, `query.xsd`; ITI TF-3 4.2.4).
 
-Answers are written as octets: registry objects are joined as they are stored, nothing is parsed or built on the way
-out.
+Answers are written as octets: registry objects go out as they are stored, nothing is parsed or built on the way, and
+the pieces of a long answer are not copied together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from xds.ebxml.rim import OBJECT_REF, REGISTRY_OBJECT_LIST, SLOT, VALUE, encode_submission
 from xds.ebxml.xml import Element, parse, quoted, serialize, text
@@ -129,17 +129,15 @@ def encode_query(query: AdhocQuery) -> bytes:
     ).encode()
 
 
-def encode_query_response(response: AdhocQueryResponse) -> bytes:
-    """Write query:AdhocQueryResponse: the stored octets of each object, joined (ITI TF-2 3.18.4.1.2.6)."""
+def encode_query_response(response: AdhocQueryResponse) -> Sequence[bytes]:
+    """Write query:AdhocQueryResponse in pieces: each object's octets as they are stored (ITI TF-2 3.18.4.1.2.6)."""
     home = f" home={quoted(response.home)}" if response.home is not None else ""
-    return b"".join(
-        (
-            f'<query:AdhocQueryResponse xmlns:query="{QUERY}" xmlns:rim="{RIM}" xmlns:rs="{RS}" '
-            f'status="{response.status}">{encode_errors(response.errors)}<rim:RegistryObjectList>'.encode(),
-            *[served.body for served in response.objects],
-            *[f'<rim:ObjectRef id="{ref}"{home}/>'.encode() for ref in response.refs],
-            b"</rim:RegistryObjectList></query:AdhocQueryResponse>",
-        ),
+    return (
+        f'<query:AdhocQueryResponse xmlns:query="{QUERY}" xmlns:rim="{RIM}" xmlns:rs="{RS}" '
+        f'status="{response.status}">{encode_errors(response.errors)}<rim:RegistryObjectList>'.encode(),
+        *[served.body for served in response.objects],
+        "".join([f'<rim:ObjectRef id="{ref}"{home}/>' for ref in response.refs]).encode(),
+        b"</rim:RegistryObjectList></query:AdhocQueryResponse>",
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from xds.ebxml.rim import EXTRINSIC_OBJECT, REGISTRY_OBJECT_LIST, SLOT, SPACE, VALUE, normal_id
 from xds.ebxml.rs import REGISTRY_RESPONSE, SUBMIT_OBJECTS_REQUEST, decode_errors, decode_response, encode_errors
 from xds.ebxml.xml import Element, quoted, text
-from xds.errors import SoapFault, Status, XDSError
+from xds.errors import Code, SoapFault, Status, XDSError
 from xds.messages import DocumentRequest, SubmitObjectsRequest
 from xds.metadata.attributes import find as attribute
 from xds.metadata.model import DocumentEntry
@@ -40,11 +40,12 @@ def decode_provide(element: Element) -> Provided:
     """Read xds:ProvideAndRegisterDocumentSetRequest.
 
     Raises:
-        SoapFault: Sender, if there is no lcm:SubmitObjectsRequest in it.
+        XDSError: XDSRepositoryMetadataError, if there is no lcm:SubmitObjectsRequest in it.
     """
     submit = element.find(SUBMIT_OBJECTS_REQUEST)
     if submit is None:
-        raise SoapFault("Sender", "the ProvideAndRegisterDocumentSetRequest holds no lcm:SubmitObjectsRequest")
+        problem = "the ProvideAndRegisterDocumentSetRequest holds no lcm:SubmitObjectsRequest"
+        raise XDSError(Code.XDSRepositoryMetadataError, problem)
     documents = tuple(
         (normal_id(document.get("id") or ""), content_id(document)) for document in element.iterchildren(DOCUMENT)
     )

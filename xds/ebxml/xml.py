@@ -39,7 +39,8 @@ def parse(data: bytes) -> Element:
     try:
         root = etree.fromstring(data, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise SoapFault("Sender", f"the message is not well-formed XML: {error}") from error
+        words = getattr(error, "msg", None) or error  # without lxml's name for what has no file
+        raise SoapFault("Sender", f"the message is not well-formed XML: {words}") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise SoapFault("Sender", "a DOCTYPE is not allowed in a SOAP message (SOAP 1.2 Part 1, section 5)")
     return root

@@ -130,8 +130,10 @@ class _Reader:
 
     def _groups(self, parameter: Parameter) -> tuple[tuple[Group, ...], bool]:
         """The values of a parameter's slots, and whether something is wrong with them."""
+        slots = self.slots.get(parameter.name)
+        if slots is None:
+            return (), False
         before = len(self.errors)
-        slots = self.slots.get(parameter.name, [])
         sent = tuple(tuple(self._tokens(parameter, slot)) for slot in slots[:MAX_SLOTS])
         self._check_number(parameter, sent, len(slots))
         groups = (tuple(dict.fromkeys(self._values(parameter, group))) for group in sent)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from xds.ebxml import rs, xdsb
 from xds.ebxml.xml import Element
@@ -26,7 +27,7 @@ from xds.soap.mime import Part, shown
 from xds.soap.mtom import Attachment, Message, new_content_id
 from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51
 
-Encoded = tuple[bytes, Sequence[Attachment]]
+Encoded = tuple[Sequence[bytes], Sequence[Attachment]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Codec:
 
     Attributes:
         decode: body element and message -> the first argument of the actor's method.
-        encode: the actor's answer -> body octets, and the documents that go with it.
+        encode: the actor's answer -> body octets in pieces, and the documents that go with it.
         refuse: errors -> an answer that carries them and nothing else.
         internal: error code for what the actor did not foresee.
     """
@@ -65,7 +66,8 @@ def _pair(
 ) -> Iterator[SubmittedDocument]:
     """Give each part the id of the xds:Document that refers to it, in the order in which the parts arrive.
 
-    Parts nobody refers to are passed over. Whoever is left without a part is in `broken` in the end.
+    A Content-ID may be percent-encoded like the URL that names it, as toolkits do that write one text into both. Parts
+    nobody refers to are passed over. Whoever is left without a part is in `broken` in the end.
     """
     wanted: dict[str | None, str] = {}
     for id_, cid in documents:
@@ -76,7 +78,7 @@ def _pair(
         else:
             wanted[cid] = id_
     for part in message.parts:
-        found = wanted.pop(part.content_id, None)
+        found = wanted.pop(part.content_id, None) or wanted.pop(unquote(part.content_id or ""), None)
         if found is not None:
             yield SubmittedDocument(found, _Octets(found, part, broken))
     for cid, id_ in wanted.items():
@@ -111,7 +113,7 @@ def _encode_retrieved(answer: RetrieveDocumentSetResponse) -> Encoded:
         (document.request, document.mime_type, part.content_id)
         for document, part in zip(answer.documents, parts, strict=True)
     ]
-    return xdsb.encode_retrieve_response(answer.status, answer.errors, named), parts
+    return (xdsb.encode_retrieve_response(answer.status, answer.errors, named),), parts
 
 
 def contents(answer: object) -> Iterator[Readable]:
@@ -122,7 +124,7 @@ def contents(answer: object) -> Iterator[Readable]:
 
 
 def _encode_response(answer: RegistryResponse) -> Encoded:
-    return rs.encode_response(answer), ()
+    return (rs.encode_response(answer),), ()
 
 
 _QUERY = Codec(

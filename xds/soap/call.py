@@ -13,7 +13,7 @@ from xds.soap.bodies import Encoded
 from xds.soap.caller import TrustedProxy
 from xds.soap.envelope import UNDERSTOOD, Envelope, EnvelopeFault
 from xds.soap.mime import Limits, shown
-from xds.soap.mtom import SOAP_XML, Attachment, InlineWriter, Message, MultipartWriter, read_message
+from xds.soap.mtom import SOAP_XML, Attachment, InlineWriter, Message, MultipartWriter, coalesced, read_message
 from xds.soap.wsgi import Environ, Exchange, RequestBody
 
 _UNSUPPORTED_MEDIA_TYPE = 415
@@ -117,7 +117,7 @@ class Call:
     def answer(self, action: str, encoded: Encoded) -> Answer:
         """Step 9 for what the actor answered."""
         body, attachments = encoded
-        return self._in_kind(200, envelope.encode_answer(action, self.relates_to, body), attachments)
+        return self._in_kind(200, envelope.wrap_answer(action, self.relates_to, body), attachments)
 
     def fault(self, fault: SoapFault) -> Answer:
         """Step 9 for a fault."""
@@ -125,13 +125,13 @@ class Call:
         written = envelope.encode_fault(fault, self.relates_to)
         if isinstance(fault, EnvelopeFault) and fault.in_soap_1_1:
             return Answer(fault.status, _SOAP_1_1_PLAIN, (written,), len(written))
-        return self._in_kind(fault.status, written, ())
+        return self._in_kind(fault.status, (written,), ())
 
-    def _in_kind(self, status: int, written: bytes, attachments: Sequence[Attachment]) -> Answer:
+    def _in_kind(self, status: int, written: Sequence[bytes], attachments: Sequence[Attachment]) -> Answer:
         is_mtom = self.message is not None and self.message.is_mtom
         if not is_mtom and not attachments:
-            return Answer(status, _PLAIN, (written,), len(written))
-        writer = (MultipartWriter if is_mtom else InlineWriter)(written, attachments)
+            return Answer(status, _PLAIN, coalesced(written), sum(map(len, written)))
+        writer = (MultipartWriter if is_mtom else InlineWriter)(b"".join(written), attachments)
         return Answer(status, writer.content_type, writer, writer.content_length())
 
 

@@ -110,7 +110,10 @@ def identify(
 
 def _own(environ: Mapping[str, Any]) -> PeerCertificate | None:
     get = getattr(environ.get("gunicorn.socket"), "getpeercert", None)
-    der = get(binary_form=True) if get else None
+    try:
+        der = get(binary_form=True) if get else None
+    except ValueError as error:  # OpenSSL's state after an error that ended the connection
+        raise _refused("the connection broke off") from error
     return PeerCertificate.from_der(der) if der else None
 
 

@@ -15,7 +15,7 @@ Envelopes are written as octets: a prefix, the body as it is, a suffix. Decision
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -59,6 +59,7 @@ __all__ = [
     "new_message_id",
     "read_answer",
     "read_request",
+    "wrap_answer",
 ]
 
 ENVELOPE, HEADER, BODY, FAULT = (f"{{{SOAP}}}{name}" for name in ("Envelope", "Header", "Body", "Fault"))
@@ -353,7 +354,12 @@ def encode_request(action: str, to: str, message_id: str, body: bytes) -> bytes:
 
 def encode_answer(action: str, relates_to: str | None, body: bytes) -> bytes:
     """Write an answer; `relates_to` is the request's wsa:MessageID, None if it had none."""
-    return _prefix(_relates_to(relates_to), action) + body + _SUFFIX
+    return b"".join(wrap_answer(action, relates_to, (body,)))
+
+
+def wrap_answer(action: str, relates_to: str | None, body: Iterable[bytes]) -> Sequence[bytes]:
+    """Put the envelope of an answer around a body in pieces; see `encode_answer`."""
+    return _prefix(_relates_to(relates_to), action), *body, _SUFFIX
 
 
 def _relates_to(message_id: str | None) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "Readable",
     "cid_of",
     "cid_url",
+    "coalesced",
     "include",
     "inline",
     "new_content_id",
@@ -50,7 +51,7 @@ XOP_XML = "application/xop+xml"
 SOAP_XML = "application/soap+xml"
 _SOAP_1_1 = "text/xml"  # let through: the envelope's VersionMismatch fault says more than one about MIME would
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
-_COALESCE = 16 * 1024
+_COALESCE = 64 * 1024
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(?:\s*;[\x20-\x7e]*)?", re.ASCII)
 _CONTENT_ID = re.compile(r"[\x21-\x3b\x3d\x3f-\x7e]+")  # printable ASCII without angle brackets and space
 
@@ -251,7 +252,7 @@ class _Writer:
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[bytes]:
-        return _coalesced(self._pieces())
+        return coalesced(self._pieces())
 
     def __len__(self) -> int:
         length = self.content_length()
@@ -388,7 +389,7 @@ def _content(part: Attachment) -> Iterator[bytes]:
         raise ValueError(f"part {shown(part.content_id)} has {more}{min(sent, announced)} octets, expected {announced}")
 
 
-def _coalesced(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def coalesced(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Join small pieces: each that is yielded becomes a TLS record or an HTTP chunk of its own."""
     waiting: list[bytes] = []
     size = 0

@@ -160,7 +160,11 @@ def _submit(self: _Examination, body: Element, _message: Message) -> Iterator[Fi
 
 def _provide(self: _Examination, body: Element, message: Message) -> Iterator[Finding]:
     """As the Repository: pair, read and compare, fill in; then as the Registry."""
-    request: ProvideAndRegister = CODECS[ITI_41.number].decode(body, message)
+    try:
+        request: ProvideAndRegister = CODECS[ITI_41.number].decode(body, message)
+    except XDSError as fault:
+        yield Finding(fault, "ITI TF-2 3.41.4.1.2")
+        return
     entries = tuple(xdsb.provided_entries(request.submission))
     for rule in provide.PAIRING:
         for error in rule(entries, request.document_ids):

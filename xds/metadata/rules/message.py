@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from xds.errors import Code, XDSError
 from xds.metadata.affinity import AffinityDomain
-from xds.metadata.attributes import OF, Carrier
+from xds.metadata.attributes import OF, Attribute, Carrier
 from xds.metadata.hl7 import CX
 from xds.metadata.model import Association, Author, Folder, Identifier, PatientObject, RegistryObject, Submission
 from xds.metadata.model import Code as CodedValue
@@ -177,10 +177,17 @@ def parts(obj: RegistryObject) -> Iterator[CodedValue | Author | Identifier]:
         return
     if not isinstance(obj, PatientObject):
         return
-    for row in OF[type(obj)]:
-        if row.carrier in (Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER):
-            value = getattr(obj, row.field)
-            if row.many:
-                yield from value
-            elif value is not None:
-                yield value
+    for row in _PARTS[type(obj)]:
+        value = getattr(obj, row.field)
+        if row.many:
+            yield from value
+        elif value is not None:
+            yield value
+
+
+_PARTS: Mapping[type[PatientObject], tuple[Attribute, ...]] = {
+    kind: tuple(
+        row for row in rows if row.carrier in {Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER}
+    )
+    for kind, rows in OF.items()
+}

@@ -9,7 +9,16 @@ from itertools import chain
 from xds.errors import Code, XDSError
 from xds.metadata.datatypes import DATATYPES
 from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObject, SubmissionSet
-from xds.metadata.rules.message import Facts, Message, Rule, association_error, is_uuid, metadata_error, parts
+from xds.metadata.rules.message import (
+    Facts,
+    Message,
+    Rule,
+    association_error,
+    bounded,
+    is_uuid,
+    metadata_error,
+    parts,
+)
 from xds.metadata.text import shown
 from xds.metadata.vocabulary import (
     DOCUMENTED,
@@ -45,9 +54,11 @@ def _ids(obj: RegistryObject) -> Iterator[str]:
 
 def one_submission_set(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """Exactly one SubmissionSet (TF-3 4.2.1.4)."""
-    count = len(message.submission.submission_sets)
-    if count != 1:
-        yield XDSError(Code.XDSRegistryMetadataError, f"a submission has exactly one SubmissionSet, found {count}")
+    sets = message.submission.submission_sets
+    if len(sets) != 1:
+        named = ": " + ", ".join(sset.id for sset in sets) if sets else ""
+        problem = f"a submission has exactly one SubmissionSet, found {len(sets)}{named}"
+        yield XDSError(Code.XDSRegistryMetadataError, bounded(problem), sets[1].id or None if sets else None)
 
 
 def something_is_submitted(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -179,6 +190,22 @@ def members_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
             )
 
 
+def submission_set_status_is_of_members(message: Message, _facts: Facts) -> Iterator[XDSError]:
+    """SubmissionSetStatus stands on the HasMember of the SubmissionSet to a DocumentEntry only (TF-3 4.2.2.1).
+
+    Many sources put it on all its HasMembers, which tells nobody anything wrong.
+    """
+    for assoc in message.submission.associations:
+        elsewhere = assoc.type in RELATIONSHIPS or message.is_folder_membership(assoc)
+        if assoc.submission_set_status is not None and elsewhere:
+            yield association_error(
+                Code.XDSRegistryMetadataError,
+                assoc,
+                "SubmissionSetStatus is only for the HasMember of the SubmissionSet to a DocumentEntry, "
+                f"found {assoc.submission_set_status!r}",
+            )
+
+
 def object_types(message: Message, facts: Facts) -> Iterator[XDSError]:
     """ITI-42 registers Stable entries, ITI-61 On-Demand ones (TF-2 3.42.4.1.2, 3.61.4.1.2)."""
     expected = ON_DEMAND if facts.on_demand else STABLE
@@ -208,6 +235,7 @@ STRUCTURE: tuple[Rule, ...] = (
     folders_are_members,
     folder_memberships_are_members,
     members_are_legal,
+    submission_set_status_is_of_members,
     object_types,
     one_replacement_each,
 )

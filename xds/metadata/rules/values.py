@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from xds.errors import Code, XDSError
 from xds.metadata.affinity import PLAIN, AffinityDomain, CodeType
-from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Optionality
+from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Carrier, Optionality
 from xds.metadata.datatypes import DATATYPES, source_patient_info_faults
 from xds.metadata.dtm import dtm_not_after
 from xds.metadata.hl7 import CodedString
@@ -54,11 +54,15 @@ def _value(row: Attribute, value: object, affinity: AffinityDomain) -> Iterator[
 
 def _text(row: Attribute, text: str) -> Iterator[str]:
     if not text:
-        yield "is empty"
+        if row.carrier not in _TEXTS or row.stable is Optionality.REQUIRED:
+            yield "is empty"
     elif row.limit is not None and len(text) > row.limit:
         yield f"has {len(text)} characters, at most {row.limit} are allowed: {text[:60]!r}..."
     elif row.datatype is not None and (problem := DATATYPES[row.datatype].check(text)):
         yield f"is not valid: {problem}"
+
+
+_TEXTS = frozenset({Carrier.NAME, Carrier.DESCRIPTION})  # sources that have no title or comments send empty ones
 
 
 def _code(row: Attribute, code: CodedValue, affinity: AffinityDomain) -> Iterator[str]:

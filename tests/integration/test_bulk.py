@@ -1,0 +1,97 @@
+"""`xds submit` of many files, broken off and started again: nothing is doubled, nothing is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from repository.storage import open_store
+from tests.stack import Arrangement, Stack, Stores, environment
+from xds import database
+
+SAMPLE = Path(__file__).parents[2] / "xds" / "data" / "samples" / "cda-zh.xml"
+FILES, PATIENTS, BROKEN_OFF_AFTER = 250, 25, 60
+HEALTH_CARDS = "2.16.156.10011.1.19"
+OPTIONS = (
+    *("--content-type-code", "18842-5", "--type-code", "18842-5^^2.16.840.1.113883.6.1", "--class-code", "18842-5"),
+    *("--format-code", "urn:ihe:iti:xds:2017:mimeTypeSufficient", "--confidentiality-code", "N", "--zone", "+08:00"),
+    *("--healthcare-facility-type-code", "22232009", "--practice-setting-code", "419192003"),
+)
+
+
+def write_files(directory: Path) -> list[Path]:
+    """Discharge summaries with ids of their own, of several patients."""
+    sample = SAMPLE.read_text()
+    paths = []
+    for number in range(FILES):
+        paths.append(directory / f"{number:04}.xml")
+        own = sample.replace("YL20251013000053", f"YL2025{number:010}")
+        paths[-1].write_text(own.replace("YL0000000000000053", f"YL{number % PATIENTS:016}"))
+    return paths
+
+
+def entries(stack: Stack) -> list[tuple[str, str]]:
+    """uniqueId and hash of each DocumentEntry."""
+    url = stack.database or f"sqlite:///{stack.directory}/registry.db"
+    rows = database.read(
+        database.engine(url),
+        lambda conn: conn.execute(text("SELECT value, hash FROM unique_identifier WHERE kind = 1")).all(),
+    )
+    return [(value, bytes(digest).hex()) for value, digest in rows]
+
+
+def start(stack: Stack, files: list[Path], log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "xds", "submit", "-c", str(stack.config), *OPTIONS, *map(str, files)]
+    with log.open("wb") as stderr:
+        return subprocess.Popen(command, stderr=stderr, env=environment())
+
+
+def break_off(stack: Stack, files: list[Path], log: Path, how: signal.Signals) -> int:
+    """Start, let some more come in, and end it; returns the exit code."""
+    enough = len(entries(stack)) + BROKEN_OFF_AFTER
+    client = start(stack, files, log)
+    deadline = time.monotonic() + 60
+    while len(entries(stack)) < enough:
+        assert client.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    client.send_signal(how)
+    code = client.wait(30)
+    while (now := len(entries(stack))) != enough:  # what the server has in hand comes to its end
+        enough = now
+        time.sleep(1)
+    return code
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [Stores.EMBEDDED, pytest.param(Stores.SERVICES, marks=pytest.mark.service)],
+    ids=lambda stores: stores.value,
+)
+def test_a_run_that_is_interrupted_and_killed_is_gone_on_with(stack, stores, tmp_path):
+    running = stack(Arrangement.ONE_PROCESS, stores, affinity={"assigning_authorities": [HEALTH_CARDS]})
+    running.add_patient(*(f"YL{number:016}^^^&{HEALTH_CARDS}&ISO" for number in range(PATIENTS)))
+    files, log = write_files(tmp_path), tmp_path / "log"
+
+    assert break_off(running, files, log, signal.SIGINT) == 130
+    assert log.read_text().splitlines()[-1] == "Interrupted; run the command again to go on."
+    assert break_off(running, files, log, signal.SIGKILL) == -signal.SIGKILL
+    before = len(entries(running))
+    assert before < FILES, "it was broken off"
+    client = start(running, files, log)
+    assert client.wait(120) == 0, log.read_text()
+
+    assert f"{FILES - before} submitted, {before} already in" in log.read_text()
+    found = entries(running)
+    assert len(found) == len(dict(found)) == FILES
+    assert {hash_ for _, hash_ in found} == {hashlib.sha1(path.read_bytes()).hexdigest() for path in files}
+    store = open_store(running.store)
+    assert len(list(store.list())) == FILES
+    store.close()

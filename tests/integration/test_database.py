@@ -1,0 +1,71 @@
+"""Transactions as `xds.database` runs them: who waits for whom, and what a read costs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+
+import pytest
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, text
+
+from tests.stack import environment, postgres_url
+from xds import database
+
+HOLDS = """
+import sys, time
+from xds import database
+def hold(conn):
+    print("begun", flush=True)
+    time.sleep(60)
+database.write(database.engine(sys.argv[1]), hold)
+"""
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    """URL of a SQLite file with a table."""
+    url = f"sqlite:///{tmp_path}/numbers.db"
+    made = database.engine(url)
+    database.write(made, lambda conn: conn.execute(text("CREATE TABLE number (value INTEGER)")))
+    yield url
+    made.dispose()
+
+
+def test_a_writer_that_is_killed_leaves_its_place_to_the_next(sqlite):
+    command = [sys.executable, "-c", HOLDS, sqlite]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as holding:
+        assert holding.stdout.readline() == b"begun\n"
+        begun = time.monotonic()
+        os.kill(holding.pid, signal.SIGKILL)
+        database.write(database.engine(sqlite), lambda conn: conn.execute(text("INSERT INTO number VALUES (1)")))
+    assert time.monotonic() - begun < 20
+    assert database.read(database.engine(sqlite), lambda conn: conn.scalar(text("SELECT value FROM number"))) == 1
+
+
+def status(conn: Connection) -> TransactionStatus:
+    return conn.connection.driver_connection.info.transaction_status
+
+
+@pytest.mark.service
+def test_postgres_reads_without_a_transaction_and_writes_in_one():
+    made = database.engine(postgres_url())
+    one = text("SELECT 1")
+    for _ in range(2):
+        assert database.read(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.IDLE)
+        assert database.write(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.INTRANS)
+
+
+@pytest.mark.service
+def test_postgres_values_are_the_same_however_they_are_read():
+    row = (b"\0\xff", uuid.UUID(int=1), 2**40, "ä", True, None)
+    select = text(
+        r"SELECT '\x00ff'::bytea, '00000000-0000-0000-0000-000000000001'::uuid, 1099511627776, 'ä', true, null::int"
+    )
+    made = database.engine(postgres_url())
+    assert database.read(made, lambda conn: tuple(conn.execute(select).one())) == row
+    assert database.write(made, lambda conn: tuple(conn.execute(select).one())) == row
