@@ -7,13 +7,12 @@ actors can name it in the standard's words without any SQL reaching the peer.
 
 from __future__ import annotations
 
-import fcntl
 import logging
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -110,6 +109,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run a function that only reads.
 
     SQLite shows it one view of the database; on PostgreSQL each of its statements sees what was committed before it.
+    PostgreSQL sends its results in binary form, which SQLAlchemy cannot read for the catalogue's types (reflection).
     """
     return _run(engine, work, {"reads": True})
 
@@ -126,17 +126,26 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 @contextmanager
 def _turn(engine: Engine) -> Iterator[None]:
-    """Let the writers of a SQLite file wait in a queue of the kernel's, which goes on when one of them is killed.
+    """Let the writers of one process take turns on a SQLite file.
 
-    SQLite itself lets them sleep and try again, ever longer: the file lies idle meanwhile, and some wait for seconds.
+    SQLite lets them sleep and try again, ever longer: the file lies idle meanwhile, and some wait for seconds. With one
+    writer of each process at a time it has few to choose from.
     """
-    path = engine.url.database if engine.dialect.name == "sqlite" else None
-    with ExitStack() as leaving:
-        if path and Path(path).is_file():
-            with suppress(OSError):  # SQLite will say what is wrong with the place
-                queue = leaving.enter_context(Path(f"{path}-queue").open("ab"))
-                fcntl.flock(queue, fcntl.LOCK_EX)
+    if engine.dialect.name != "sqlite":
         yield
+        return
+    lock = _lock(str(engine.url))
+    if not lock.acquire(timeout=_SQLITE_BUSY_MS / 1000):
+        raise PoolTimeout("the writers before this one did not end in time")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@lru_cache(maxsize=16)
+def _lock(_url: str) -> threading.Lock:
+    return threading.Lock()
 
 
 def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
