@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=24)
 _CALLER = Caller("xds gc")
-_BATCH = 500
+_BATCH = 10_000  # objects for one reading of the table, which has no index by key: documents are paid by the byte
 
 
 @dataclass

@@ -196,7 +196,8 @@ class Provision:
 
     def _withdraw(self, connection: Connection, brought: list[str]) -> list[str]:
         released = claims.withdraw(connection, list(self.claimed.values()))
-        meant = claims.meant_keys(connection, brought)
+        named = {entry.unique_id for entry in provided_entries(self.request.submission)}
+        meant = {doc.key for doc in claims.find(connection, [value for value in named if value]).values()}
         return list(dict.fromkeys([*released, *(key for key in brought if key not in meant)]))
 
     def _remove(self, keys: Iterable[str]) -> None:
