@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 import psycopg
@@ -42,7 +42,7 @@ class Trouble(Enum):
     OTHER = "the database failed"
 
 
-@lru_cache(maxsize=16)
+@cache  # a process has few databases, and an engine must not be dropped with its connections open
 def engine(url: str, connections: int = 16) -> Engine:
     """Open a database; one engine per URL and process, its connections shared by all threads.
 
@@ -143,7 +143,7 @@ def _turn(engine: Engine) -> Iterator[None]:
         lock.release()
 
 
-@lru_cache(maxsize=16)
+@cache
 def _lock(_url: str) -> threading.Lock:
     return threading.Lock()
 

@@ -50,7 +50,12 @@ def entries(stack: Stack) -> list[tuple[str, str]]:
 def start(stack: Stack, files: list[Path], log: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "xds", "submit", "-c", str(stack.config), *OPTIONS, *map(str, files)]
     with log.open("wb") as stderr:
-        return subprocess.Popen(command, stderr=stderr, env=environment())
+        return subprocess.Popen(command, stderr=stderr, env=environment(), preexec_fn=_hear_interrupts)  # noqa: PLW1509
+
+
+def _hear_interrupts() -> None:
+    """Whoever runs the tests in the background of a shell makes their children deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def break_off(stack: Stack, files: list[Path], log: Path, how: signal.Signals) -> int:

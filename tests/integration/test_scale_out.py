@@ -55,6 +55,7 @@ RPLC = AssociationType.RPLC
 APPROVED, DEPRECATED = AvailabilityStatus
 THREADS, CLIENTS, RIVALS = 12, 3, 10
 PATIENTS = [f"s{number}^^^&2.999.1.4&ISO" for number in range(4 * THREADS)]
+RACERS = [f"r{number}^^^&2.999.1.4&ISO" for number in range(RIVALS)]
 _patients = iter(PATIENTS)
 
 
@@ -166,7 +167,7 @@ def region(tmp_path_factory, pki) -> Iterator[Region]:
         stack = start_balanced(directory, pki, balanced, ports, database=url, store=s3_url())
         closing.callback(stack.clean)
         closing.callback(stack.stop)
-        yield Region(stack, balancers, ports, Bench.on(database.engine(url), PATIENTS))
+        yield Region(stack, balancers, ports, Bench.on(database.engine(url), [*PATIENTS, *RACERS]))
         database.engine(url).dispose()
 
 
@@ -327,7 +328,7 @@ def test_one_unique_id_with_equal_octets_is_stored_once_and_accepted_from_all(re
     taken, octets = Identifier(samples.new_oid()), random.randbytes(5000)
     responses = at_once(
         region,
-        lambda source, number: source.submit(replace(new_entry(PATIENTS[number]), unique_id=taken), octets),
+        lambda source, number: source.submit(replace(new_entry(RACERS[number]), unique_id=taken), octets),
     )
     assert verdicts(responses) == (RIVALS, Counter())
     assert len(region.bench.query("GetDocuments", "ObjectRef", XDSDocumentEntryUniqueId=taken.value).refs) == RIVALS
@@ -341,7 +342,7 @@ def test_one_unique_id_with_other_octets_is_accepted_from_one(region):
     contents = [random.randbytes(5000) for _ in range(RIVALS)]
     responses = at_once(
         region,
-        lambda source, number: source.submit(replace(new_entry(PATIENTS[number]), unique_id=taken), contents[number]),
+        lambda source, number: source.submit(replace(new_entry(RACERS[number]), unique_id=taken), contents[number]),
     )
     assert verdicts(responses) == (1, Counter({Code.XDSNonIdenticalHash: RIVALS - 1}))
     [winner] = [number for number, response in enumerate(responses) if response.status is Status.SUCCESS]
@@ -355,7 +356,7 @@ def test_one_unique_id_with_other_hashes_is_registered_from_one(region):
     taken = Identifier(samples.new_oid())
 
     def register(source: Source, number: int) -> RegistryResponse:
-        patient = Identifier(PATIENTS[number])
+        patient = Identifier(RACERS[number])
         entry = samples.entry(unique_id=taken, hash=f"{number:040x}", patient_id=patient)
         sset = samples.submission_set(patient_id=patient)
         return source.registry.register(submit_request(samples.submission(entry, sset=sset)), CALLER)
@@ -381,10 +382,10 @@ def _forget(region: Region, unique_id: str) -> None:
 
 
 def test_one_document_is_replaced_by_one(region):
-    old = new_entry(PATIENTS[0])
+    old = new_entry(RACERS[0])
     assert region.at(1).submit(old, b"the old one").errors == ()
     [target] = region.at(2).find(old.unique_id.value)
-    news = [new_entry(PATIENTS[0]) for _ in range(RIVALS)]
+    news = [new_entry(RACERS[0]) for _ in range(RIVALS)]
     responses = at_once(
         region, lambda source, number: source.submit(news[number], b"the new one, %d" % number, target.id)
     )
