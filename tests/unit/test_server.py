@@ -474,8 +474,13 @@ class Unwritable:
 
 def test_what_cannot_be_closed_is_logged(caplog):
     class Stuck(Content):
+        stuck = True
+
         def close(self):
-            raise OSError("stuck")
+            if self.stuck:
+                self.stuck = False  # once, for its end as garbage closes it too
+                raise OSError("stuck")
+            super().close()
 
     answer = post(ITI_43, Scripted(retrieved((Stuck(b"x"), 1))))
     assert answer.code == 200
