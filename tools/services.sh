@@ -81,7 +81,7 @@ pid_of() {
   [[ -s $file ]] || return 1
   pid=$(<"$file")
   [[ -r /proc/$pid/cmdline ]] || return 1
-  tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q -- "$name" || return 1
+  [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *"$name"* ]] || return 1
   echo "$pid"
 }
 
@@ -207,7 +207,7 @@ check_go() {
     die "$name: comes as source, and Go is not installed: install Go ${GO_NEEDED[$name]} or later (see go.dev/dl)"
   found=$(go env GOVERSION)
   found=${found#go}
-  if [[ $(printf '%s\n' "${GO_NEEDED[$name]}" "${found%% *}" | sort -V | head -n 1) != "${GO_NEEDED[$name]}" &&
+  if [[ $(printf '%s\n' "${GO_NEEDED[$name]}" "${found%% *}" | sort -V | sed -n 1p) != "${GO_NEEDED[$name]}" &&
     $(go env GOTOOLCHAIN) == local ]]; then
     die "$name: needs Go ${GO_NEEDED[$name]} or later to build, this is Go $found"
   fi
