@@ -51,7 +51,8 @@ def engine(url: str, connections: int = 16) -> Engine:
         connections: most connections at a time.
     """
     if make_url(url).get_backend_name() == "sqlite":
-        made = create_engine(url, pool_size=connections, connect_args={"timeout": _SQLITE_BUSY_MS / 1000})
+        timeout = {"timeout": _SQLITE_BUSY_MS / 1000}
+        made = create_engine(url, pool_size=connections, pool_reset_on_return=None, connect_args=timeout)
         event.listen(made, "connect", _prepare_sqlite)
         event.listen(made, "begin", _begin_sqlite)
         return made
@@ -64,6 +65,7 @@ def engine(url: str, connections: int = 16) -> Engine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=_CONNECT_SECONDS,
+        pool_reset_on_return=None,  # `_run` has ended every transaction
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
             "options": options,
@@ -71,6 +73,7 @@ def engine(url: str, connections: int = 16) -> Engine:
         },
     )
     event.listen(made, "do_connect", postgres.connect)
+    event.listen(made, "checkout", postgres.refuse_lost)
     event.listen(made, "begin", _begin_postgres)
     return made
 
@@ -84,13 +87,13 @@ class _BinaryCursor(psycopg.Cursor[Any]):
 
 
 def _begin_postgres(connection: Connection) -> None:
-    # READ COMMITTED gives every statement a view of its own: for one that only reads, BEGIN and COMMIT would be two
-    # more round trips and nothing else. psycopg says BEGIN itself where it is needed.
+    # READ COMMITTED gives every statement a view of its own: for one that only reads, or for a single one that writes,
+    # BEGIN and COMMIT would be two more round trips and nothing else. psycopg says BEGIN itself where it is needed.
     driver: Any = connection.connection.driver_connection
-    reads = bool(connection.get_execution_options().get("reads"))
-    if driver.autocommit is not reads:
-        driver.autocommit = reads
-        driver.cursor_factory = _BinaryCursor if reads else psycopg.Cursor
+    alone = not connection.get_execution_options().get("transaction")
+    if driver.autocommit is not alone:
+        driver.autocommit = alone
+        driver.cursor_factory = _BinaryCursor if alone else psycopg.Cursor
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -111,7 +114,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
     SQLite shows it one view of the database; on PostgreSQL each of its statements sees what was committed before it.
     PostgreSQL sends its results in binary form, which SQLAlchemy cannot read for the catalogue's types (reflection).
     """
-    return _run(engine, work, {"reads": True})
+    return _run(engine, work, {}, _worth_repeating)
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -121,7 +124,20 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the commit itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True})
+        return _run(engine, work, {"writes": True, "transaction": True}, _worth_repeating)
+
+
+def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run a function that on PostgreSQL changes things by one statement, its last: a transaction by itself.
+
+    On SQLite it is as `write`. It is not run again after a conflict: who calls this knows what to read anew.
+
+    Raises:
+        IntegrityError: another writer was first.
+        SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the statement itself.
+    """
+    with _turn(engine):
+        return _run(engine, work, {"writes": True}, _is_serialization)
 
 
 @contextmanager
@@ -148,7 +164,12 @@ def _lock(_url: str) -> threading.Lock:
     return threading.Lock()
 
 
-def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, bool]) -> T:
+def _run(
+    engine: Engine,
+    work: Callable[[Connection], T],
+    options: dict[str, bool],
+    worth_repeating: Callable[[DBAPIError], bool],
+) -> T:
     for attempt in range(1, _ATTEMPTS + 1):
         committing = False
         try:
@@ -156,7 +177,7 @@ def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, boo
                 result = work(connection)
                 committing = True
         except DBAPIError as error:
-            if committing or attempt == _ATTEMPTS or not _worth_repeating(error):
+            if committing or attempt == _ATTEMPTS or not worth_repeating(error):
                 raise
             log.info("transaction repeated (attempt %d): %s", attempt + 1, type(error.orig).__name__)
         else:
@@ -164,9 +185,12 @@ def _run(engine: Engine, work: Callable[[Connection], T], options: dict[str, boo
     raise AssertionError  # the last attempt returned or raised
 
 
+def _is_serialization(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+
+
 def _worth_repeating(error: DBAPIError) -> bool:
-    serialization = getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
-    return serialization or isinstance(error, IntegrityError) or error.connection_invalidated
+    return _is_serialization(error) or isinstance(error, IntegrityError) or error.connection_invalidated
 
 
 def trouble(error: SQLAlchemyError) -> Trouble:

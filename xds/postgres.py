@@ -7,6 +7,7 @@ which the connection is closed; `xds.database` takes that for a lost one.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -14,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg
+from sqlalchemy.exc import DisconnectionError
 
 PATIENCE_SECONDS = 65.0
 """For one answer; a little more than the server is given for a statement."""
@@ -53,6 +55,21 @@ class Connection(psycopg.Connection[Any]):
 def connect(_dialect: object, _record: object, arguments: list[Any], options: dict[str, Any]) -> Connection:
     """Connect, for SQLAlchemy's event `do_connect`."""
     return Connection.connect(*arguments, **options)
+
+
+def refuse_lost(connection: Connection, _record: object, _proxy: object) -> None:
+    """Take no connection from the pool that the server has closed meanwhile, for SQLAlchemy's event `checkout`.
+
+    On an idle connection there is nothing to be read but its end (or a word about it): the server was restarted. To
+    learn that from a statement would leave open whether the statement was done.
+
+    Raises:
+        DisconnectionError: the pool opens another connection.
+    """
+    waiting = select.poll()
+    waiting.register(connection.pgconn.socket, select.POLLIN)
+    if waiting.poll(0):
+        raise DisconnectionError("closed by the server")
 
 
 @contextmanager

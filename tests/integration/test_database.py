@@ -11,7 +11,8 @@ import uuid
 
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from tests.stack import environment, postgres_url
 from xds import database
@@ -58,6 +59,40 @@ def test_postgres_reads_without_a_transaction_and_writes_in_one():
     for _ in range(2):
         assert database.read(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.IDLE)
         assert database.write(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.INTRANS)
+        assert database.write_at_once(made, lambda conn: (conn.scalar(one), status(conn))) == (
+            1,
+            TransactionStatus.IDLE,
+        )
+
+
+def own_process(conn: Connection) -> int:
+    return conn.scalar(text("SELECT pg_backend_pid()"))
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("run", [database.read, database.write, database.write_at_once])
+def test_a_connection_that_postgres_closed_meanwhile_is_not_used(run):
+    made, terminate = database.engine(postgres_url()), text("SELECT pg_terminate_backend(:process, 5000)")
+    process = run(made, own_process)
+    with create_engine(postgres_url(), poolclass=NullPool).connect() as other:
+        assert other.scalar(terminate, {"process": process})
+    asked = []
+    assert run(made, lambda conn: asked.append(None) or own_process(conn)) != process
+    assert len(asked) == 1
+
+
+def test_what_another_writer_did_first_is_not_tried_again(sqlite):
+    made, asked = database.engine(sqlite), []
+    database.write(made, lambda conn: conn.execute(text("CREATE UNIQUE INDEX once ON number (value)")))
+
+    def insert(conn):
+        asked.append(None)
+        conn.execute(text("INSERT INTO number VALUES (1)"))
+
+    database.write_at_once(made, insert)
+    with pytest.raises(IntegrityError):
+        database.write_at_once(made, insert)
+    assert len(asked) == 2
 
 
 @pytest.mark.service
