@@ -23,7 +23,7 @@ from population import patient_id
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from registry.codes import CodeCache
+from registry.codes import intern
 from xds import database
 
 KEPT_FREE = 10 * 10**9
@@ -75,7 +75,7 @@ def check_disk(where: Path, entries: int) -> None:
 
 def numbers(engine: Engine) -> dict[tuple[str, str], int]:
     """Give every code that may be drawn its number."""
-    return dict(database.write(engine, lambda conn: CodeCache().intern(conn, code_pairs())))
+    return dict(database.write(engine, lambda conn: intern(conn, code_pairs())))
 
 
 def shares(entries: int, before: int, processes: int) -> list[Share]:

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from registry import bodies
-from registry.codes import CodeCache
+from registry.codes import intern
 from registry.identity import Assignment, new_uuids
 from registry.models import object_code, registry_object, unique_identifier
 from registry.rows import code_keys, code_rows, identifier_row, row
@@ -61,9 +61,7 @@ class Templates:
         ids = Assignment(new_uuids())
         ready = ids.submission(drawn)
         objects = tuple(ready.objects)
-        numbers = database.write(
-            engine, lambda conn: CodeCache().intern(conn, {key for obj in objects for key in code_keys(obj)})
-        )
+        numbers = database.write(engine, lambda conn: intern(conn, {key for obj in objects for key in code_keys(obj)}))
         order = {uuid.UUID(obj.id): number for number, obj in enumerate(objects)}
         rows = [
             row(obj, patient=0, code_ids=numbers, body=bodies.pack(rim.encode(obj, ids.part_id))) for obj in objects

@@ -1,22 +1,16 @@
 """Interned codes: the number of `code^^codingScheme` in table `code`, remembered per process.
 
-Rows of `code` are never changed or deleted, so that a number once committed holds for ever. What must not happen is
-that the cache remembers a number whose transaction is rolled back: PostgreSQL would leave objects with a number that
-means nothing, SQLite would give it to another code. Therefore a pair this process inserted is marked with the
-transaction that did so, and a number is remembered only when read by another transaction than that of the mark: under
-READ COMMITTED or anything stricter another transaction sees committed rows only. The mark is set after the insert: an
-insert of the same pair in another transaction waits for the first to end, so that no mark of a living transaction is
-overwritten.
+Rows of `code` are never changed or deleted, so that a number once committed holds for ever. New pairs get theirs in a
+transaction of its own, before the one that uses it: a number that is read is a committed one and may be remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Connection, Insert, bindparam, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Transaction
 
 from registry.models import code
 
@@ -33,12 +27,19 @@ _INSERTS: Mapping[str, Insert] = {
 _PORTION = 1000  # pairs in one SELECT
 
 
+class NewCodes(Exception):  # noqa: N818 - what is the case
+    """Pairs that have no number yet: `intern` them."""
+
+    def __init__(self, pairs: AbstractSet[Pair]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
 class CodeCache:
     """Numbers of codes in one database; shared by the threads of a process."""
 
     def __init__(self) -> None:
         self._ids: dict[Pair, int] = {}
-        self._marks: dict[Pair, Transaction | None] = {}
 
     def ids(self, conn: Connection, attribute: str, values: Iterable[str]) -> list[int]:
         """Give the numbers of an attribute's codes; unknown codes have none, and no object has them."""
@@ -46,39 +47,46 @@ class CodeCache:
         found = self._find(conn, pairs)
         return [found[pair] for pair in pairs if pair in found]
 
-    def intern(self, conn: Connection, pairs: Iterable[Pair]) -> dict[Pair, int]:
-        """Give every pair its number, inserting those that are new.
+    def numbers(self, conn: Connection, pairs: AbstractSet[Pair]) -> dict[Pair, int]:
+        """Give every pair its number.
 
-        Call it once per database transaction, with all pairs: they are inserted in one order, so that two transactions
-        never wait for each other.
+        Raises:
+            NewCodes: some have none.
         """
-        wanted = set(pairs)
-        found = self._find(conn, wanted)
-        new = sorted(wanted - found.keys())
-        if new:
-            conn.execute(
-                _INSERTS[conn.dialect.name], [{"attribute": attribute, "value": value} for attribute, value in new]
-            )
-            self._marks |= dict.fromkeys(new, conn.get_transaction())
-            found |= self._read(conn, new)
+        found = self._find(conn, pairs)
+        if len(found) < len(pairs):
+            raise NewCodes(pairs - found.keys())
         return found
 
-    def _find(self, conn: Connection, pairs: list[Pair] | AbstractSet[Pair]) -> dict[Pair, int]:
+    def _find(self, conn: Connection, pairs: Collection[Pair]) -> dict[Pair, int]:
         known = {pair: self._ids[pair] for pair in pairs if pair in self._ids}
         missing = [pair for pair in pairs if pair not in known]
-        return known | self._read(conn, missing) if missing else known
+        if missing:
+            read = _read(conn, missing)
+            self._ids |= read
+            known |= read
+        return known
 
-    def _read(self, conn: Connection, pairs: list[Pair]) -> dict[Pair, int]:
-        found: dict[Pair, int] = {}
-        for start in range(0, len(pairs), _PORTION):
-            rows = conn.execute(_READ, {"pairs": pairs[start : start + _PORTION]})
-            found |= {(attribute, value): number for attribute, value, number in rows}
-        for pair, number in found.items():
-            self._remember(conn, pair, number)
-        return found
 
-    def _remember(self, conn: Connection, pair: Pair, number: int) -> None:
-        if pair in self._marks and self._marks[pair] is conn.get_transaction():
-            return
-        self._ids[pair] = number
-        self._marks.pop(pair, None)
+def intern(conn: Connection, pairs: Iterable[Pair]) -> dict[Pair, int]:
+    """Number the pairs that have no number yet.
+
+    Args:
+        conn: a transaction that does nothing else.
+        pairs: all that are needed: they are inserted in one order, so that two transactions never wait for each other.
+
+    Returns:
+        The number of each, once the transaction is committed.
+    """
+    wanted = sorted(set(pairs))
+    rows = [{"attribute": attribute, "value": value} for attribute, value in wanted]
+    conn.execute(_INSERTS[conn.dialect.name], rows)
+    return _read(conn, wanted)
+
+
+def _read(conn: Connection, pairs: Sequence[Pair]) -> dict[Pair, int]:
+    found: dict[Pair, int] = {}
+    for start in range(0, len(pairs), _PORTION):
+        rows = conn.execute(_READ, {"pairs": pairs[start : start + _PORTION]})
+        found |= {(attribute, value): number for attribute, value, number in rows}
+    return found

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from registry import bodies
 from registry.identity import new_uuids
-from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, registry_object
+from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, is_association, registry_object
 from xds.ebxml import rim
 from xds.errors import Code, Refused, XDSError
 from xds.metadata.dtm import dtm_now
@@ -23,11 +23,6 @@ from xds.metadata.vocabulary import REPLACEMENTS, AssociationType, AvailabilityS
 
 _obj = registry_object.c
 _APPROVED = STATUS_NUMBER[AvailabilityStatus.APPROVED]
-
-
-def is_association(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """A condition on associations, said so that the partial indexes serve it."""
-    return and_(_obj.kind == Kind.ASSOCIATION, condition)
 
 
 class Effects:
@@ -69,7 +64,7 @@ class Effects:
         types = [ASSOCIATION_TYPE_NUMBER[type_] for type_ in (AssociationType.XFRM, AssociationType.APND)]
         reached, frontier = {UUID(id_) for id_ in replaced}, {UUID(id_) for id_ in replaced}
         while frontier:
-            dependents = select(_obj.source).where(is_association(_obj.target.in_(frontier)), _obj.type.in_(types))
+            dependents = select(_obj.source).where(is_association, _obj.target.in_(frontier), _obj.type.in_(types))
             frontier = set(self.connection.scalars(dependents)) - reached
             reached |= frontier
         return {id_.urn for id_ in reached}
@@ -95,7 +90,8 @@ class Effects:
             select(_obj.source, _obj.target, folder.c.patient)
             .join(folder, folder.c.id == _obj.source)
             .where(
-                is_association(_obj.target.in_(map(UUID, replaced))),
+                is_association,
+                _obj.target.in_(map(UUID, replaced)),
                 _obj.type == ASSOCIATION_TYPE_NUMBER[AssociationType.HAS_MEMBER],
                 _obj.status == _APPROVED,
                 folder.c.kind == Kind.FOLDER,

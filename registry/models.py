@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine, Uuid
@@ -141,7 +143,10 @@ registry_object = Table(
     Column("body", LargeBinary, nullable=False, comment="ebRIM as served, packed by registry.bodies"),
 )
 
-is_association = registry_object.c.kind == Kind.ASSOCIATION
+ASSOCIATION: ColumnElement[int] = literal_column(str(Kind.ASSOCIATION.value))
+"""In the text of a statement, not as a parameter: else a plan for any value could not use the partial indexes."""
+
+is_association = registry_object.c.kind == ASSOCIATION
 Index("ix_registry_object_patient_kind", registry_object.c.patient, registry_object.c.kind)
 for end in ("source", "target"):
     Index(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,13 +53,7 @@ class Registry:
         """Register Document Set-b, ITI-42 (ITI TF-2 3.42)."""
         try:
             registration = examine(request, self.affinity, self._codes)
-            attempts = itertools.count()
-            self._attempt(
-                caller,
-                lambda: database.write(
-                    self.engine, lambda conn: register(conn, registration, again=next(attempts) > 0)
-                ),
-            )
+            self._attempt(caller, lambda: register(self.engine, registration))
         except Refused as refused:
             return RegistryResponse(refused.errors)
         return RegistryResponse()

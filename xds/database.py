@@ -90,7 +90,7 @@ def _begin_postgres(connection: Connection) -> None:
     # READ COMMITTED gives every statement a view of its own: for one that only reads, or for a single one that writes,
     # BEGIN and COMMIT would be two more round trips and nothing else. psycopg says BEGIN itself where it is needed.
     driver: Any = connection.connection.driver_connection
-    alone = not connection.get_execution_options().get("transaction")
+    alone = bool(connection.get_execution_options().get("alone"))
     if driver.autocommit is not alone:
         driver.autocommit = alone
         driver.cursor_factory = _BinaryCursor if alone else psycopg.Cursor
@@ -114,7 +114,7 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
     SQLite shows it one view of the database; on PostgreSQL each of its statements sees what was committed before it.
     PostgreSQL sends its results in binary form, which SQLAlchemy cannot read for the catalogue's types (reflection).
     """
-    return _run(engine, work, {}, _worth_repeating)
+    return _run(engine, work, {"alone": True}, _worth_repeating)
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -124,7 +124,7 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the commit itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True, "transaction": True}, _worth_repeating)
+        return _run(engine, work, {"writes": True}, _worth_repeating)
 
 
 def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -137,7 +137,7 @@ def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the statement itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True}, _is_serialization)
+        return _run(engine, work, {"writes": True, "alone": True}, _is_serialization)
 
 
 @contextmanager

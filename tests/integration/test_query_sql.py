@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event, insert, select
 
 from registry.bodies import pack
-from registry.codes import CodeCache
+from registry.codes import CodeCache, NewCodes, intern
 from registry.models import Kind, code, object_code, patient, registry_object, tables, unique_identifier
 from registry.query import QuerySettings, run
 from registry.rows import code_keys, code_rows, identifier_row, kind_of, model_of, row
+from xds import database
 from xds.errors import Code
 from xds.messages import AdhocQuery, AdhocQueryResponse, ReturnType
 from xds.metadata.model import (
@@ -66,7 +67,7 @@ class Registry:
             self.conn.execute(table.delete())
         if not objects:
             return
-        code_ids = self.codes.intern(self.conn, {pair for obj in objects for pair in code_keys(obj)})
+        code_ids = intern(self.conn, {pair for obj in objects for pair in code_keys(obj)})
         rows, coded, identified = [], [], []
         for number, obj in enumerate(objects):
             owner = self.patients[obj.patient_id.value if isinstance(obj, PatientObject) else PATIENTS[number % 3]]
@@ -491,46 +492,44 @@ PAIR_AS_QUERY = ("classCode", ["new^^1.2"])
 
 
 def test_interned_codes_keep_their_number_and_unknown_ones_have_none(registry):
-    first = registry.codes.intern(registry.conn, [PAIR, OTHER])
+    first = intern(registry.conn, [PAIR, OTHER])
     assert first[PAIR] != first[OTHER]
-    assert registry.codes.intern(registry.conn, {PAIR}) == {PAIR: first[PAIR]}
+    assert intern(registry.conn, {PAIR}) == {PAIR: first[PAIR]}
+    assert registry.codes.numbers(registry.conn, {PAIR, OTHER}) == first
     assert registry.codes.ids(registry.conn, "classCode", ["new^^1.2", "none^^1.2"]) == [first[PAIR]]
     assert registry.codes.ids(registry.conn, "formatCode", ["new^^1.2"]) == []
 
 
-def test_a_code_of_a_rolled_back_transaction_is_not_remembered(registry):
-    registry.codes.intern(registry.conn, [PAIR])
-    assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY)  # read again before the end
-    registry.conn.rollback()
-    assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY) == []
+def test_new_codes_are_named(registry):
+    intern(registry.conn, [PAIR])
+    with pytest.raises(NewCodes) as caught:
+        registry.codes.numbers(registry.conn, {PAIR, OTHER})
+    assert caught.value.pairs == {OTHER}
 
 
-def test_a_committed_code_is_read_once(registry, statements):
-    registry.codes.intern(registry.conn, [PAIR])
-    registry.conn.commit()
+def test_a_code_is_read_once(registry, statements):
+    intern(registry.conn, [PAIR])
     registry.codes.ids(registry.conn, *PAIR_AS_QUERY)
     del statements[:]
     assert registry.codes.ids(registry.conn, *PAIR_AS_QUERY)
-    assert registry.codes.intern(registry.conn, [PAIR])
+    assert registry.codes.numbers(registry.conn, {PAIR})
     assert statements == []
 
 
 def test_a_code_another_process_inserted_meanwhile_is_taken_over(registry, engine):
-    with engine.connect() as other:
-        number = CodeCache().intern(other, [PAIR])[PAIR]
-        other.commit()
-    assert registry.codes.intern(registry.conn, [PAIR, OTHER])[PAIR] == number
+    number = database.write(engine, lambda other: intern(other, [PAIR]))[PAIR]
+    assert intern(registry.conn, [PAIR, OTHER])[PAIR] == number
     assert registry.conn.execute(select(code.c.id).where(code.c.attribute == "classCode")).scalars().all() == [number]
 
 
 def test_two_writers_that_bring_one_code_agree_on_its_number(engine):
     """Each in its own thread and transaction, as two requests of one process are; one of the transactions fails."""
-    codes, barrier = CodeCache(), threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def register(fails: bool) -> int:
         barrier.wait()
         with engine.connect().execution_options(writes=True) as conn:
-            number = codes.intern(conn, [PAIR, OTHER])[PAIR]
+            number = intern(conn, [PAIR, OTHER])[PAIR]
             conn.rollback() if fails else conn.commit()
         return number
 
@@ -539,7 +538,7 @@ def test_two_writers_that_bring_one_code_agree_on_its_number(engine):
     with engine.connect() as conn:
         stored = conn.scalar(select(code.c.id).where(code.c.attribute == "classCode"))
         assert {numbers[1], numbers[3]} == {stored}
-        assert codes.ids(conn, *PAIR_AS_QUERY) == [stored]
+        assert CodeCache().ids(conn, *PAIR_AS_QUERY) == [stored]
 
 
 # Rows
