@@ -1,13 +1,13 @@
 """ITI-18 and ITI-51: a Query becomes one SELECT, its rows become the answer (ITI TF-2 3.18.4.1.2.3.7, 3.18.4.1.2.6).
 
-What is returned was made when the object was registered; nothing is parsed here. Which objects: `query_sql`.
+What is returned was made when the object was registered; nothing is parsed here. Which objects: `query_sql`, by the
+values of `query_values`.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,14 +15,13 @@ from sqlalchemy import Connection, bindparam, select
 
 from registry.bodies import unpack
 from registry.codes import CodeCache
-from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, patient
-from registry.query_sql import LIMIT, key, statement
-from registry.rows import ON_DEMAND_NUMBER
+from registry.models import Kind, patient
+from registry.query_sql import statement
+from registry.query_values import DRIVERS, bind
 from xds.errors import Code, XDSError
 from xds.messages import AdhocQueryResponse, ReturnType, ServedObject
-from xds.queries.parse import Criterion, Group, Query
-from xds.queries.table import Compare, Parameter
-from xds.queries.text import exact_pattern, like_pattern
+from xds.queries.parse import Query
+from xds.queries.table import Compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,17 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
         The objects or their ids; or Failure with XDSTooManyResults, XDSResultNotSinglePatient or XDSUnknownPatientId.
     """
     limit = settings.max_refs if query.return_type is ReturnType.OBJECT_REF else settings.max_results
-    shape = tuple((criterion.parameter.name, len(criterion.groups)) for criterion in query.criteria)
-    values = _values(conn, query, codes) | {LIMIT: limit + 1}
-    rows = conn.execute(statement(query.stored.id, query.return_type, shape), values).fetchall()
+    shape, values = bind(conn, query, codes)
+    text = statement(conn.dialect.name, query.stored.id, query.return_type, shape, limit + 1)
+    rows = conn.exec_driver_sql(text, values).fetchall()
     error = _too_many(query, rows, limit) or _not_single_patient(query, rows) or _unknown_patient(conn, query, settings)
     if error:
         return AdhocQueryResponse(errors=(error,))
+    urn = DRIVERS[conn.dialect.name].urn
     if query.return_type is ReturnType.OBJECT_REF:
-        return AdhocQueryResponse(refs=tuple(row[0].urn for row in rows), home=settings.home)
+        return AdhocQueryResponse(refs=tuple([urn(row[0]) for row in rows]), home=settings.home)
     return AdhocQueryResponse(
-        objects=tuple(ServedObject(row[0].urn, _at_home(unpack(row[1]), settings.home)) for row in rows)
+        objects=tuple([ServedObject(urn(row[0]), _at_home(unpack(row[1]), settings.home)) for row in rows])
     )
 
 
@@ -116,47 +116,3 @@ def _unknown_patient(conn: Connection, query: Query, settings: QuerySettings) ->
         return None
     what = f"{query.stored.name}: {criterion.parameter.name}: {len(unknown)} unknown, the first is {unknown[0]}"
     return XDSError(Code.XDSUnknownPatientId, what, criterion.parameter.name)
-
-
-# Values as the columns hold them
-
-
-def _values(conn: Connection, query: Query, codes: CodeCache) -> dict[str, Any]:
-    values = {}
-    for criterion in query.criteria:
-        for number, group in enumerate(criterion.groups):
-            values[key(criterion.parameter.name, number)] = _value(conn, criterion, group, codes)
-    return values
-
-
-def _value(conn: Connection, criterion: Criterion, group: Group, codes: CodeCache) -> Any:
-    parameter = criterion.parameter
-    match parameter.compare:
-        case Compare.CODE | Compare.CODES:
-            return codes.ids(conn, parameter.attribute, group)
-        case Compare.LIKE:
-            return like_pattern(group, backtracking=conn.dialect.name == "sqlite")
-    return _CONVERSIONS.get(parameter.compare, _as_sent)(parameter, group)
-
-
-def _as_sent(parameter: Parameter, group: Group) -> Any:
-    return group if parameter.many or parameter.compare in _LISTS else group[0]
-
-
-def _numbers(table: Mapping[Any, int], group: Group) -> list[int]:
-    return [table[value] for value in group if value in table]
-
-
-def _uuids(_: Parameter, group: Group) -> list[uuid.UUID]:
-    return [uuid.UUID(value) for value in group]
-
-
-_LISTS = frozenset({Compare.UNIQUE_ID, Compare.EXACT})
-_CONVERSIONS: Mapping[Compare, Callable[[Parameter, Group], Any]] = {
-    Compare.STATUS: lambda _, group: _numbers(STATUS_NUMBER, group),
-    Compare.OBJECT_TYPE: lambda _, group: _numbers(ON_DEMAND_NUMBER, group),
-    Compare.ASSOCIATION_TYPE: lambda _, group: _numbers(ASSOCIATION_TYPE_NUMBER, group),
-    Compare.REFERENCE: lambda _, group: exact_pattern(group),
-    Compare.UUID: _uuids,
-    Compare.ENDS: _uuids,
-}

@@ -1,8 +1,9 @@
 """Stored queries as SELECT statements, one per query (ITI TF-2 3.18.4.1.2.3.7).
 
-A statement depends on the *shape* of a query: which parameters it has and how many groups of each, never on the
-values. It is built once per shape, with named values, and kept; SQLAlchemy then finds its compiled form. One statement
-also means one snapshot: an answer never mixes the states before and after a registration.
+A statement depends on the *shape* of a query: which parameters it has, how many groups of each, and whether there are
+one or several values in a group, never on the values. It is built and compiled once per shape, with named places for
+the values, and its text is kept; the database then finds its prepared form. One statement also means one snapshot: an
+answer never mixes the states before and after a registration.
 
 Finding by patient reads the index (patient, kind). Everything that follows associations first collects ids in common
 table expressions, through the indexes on source and target, and reads the objects by primary key in the end.
@@ -17,13 +18,16 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
+    BindParameter,
     ColumnElement,
     CompoundSelect,
     FromClause,
-    Integer,
     Select,
+    Text,
     and_,
+    any_,
     bindparam,
+    cast,
     exists,
     literal_column,
     or_,
@@ -31,6 +35,10 @@ from sqlalchemy import (
     union,
     union_all,
 )
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeEngine
 
 from registry.models import ASSOCIATION_TYPE_NUMBER, Kind, object_code, patient, registry_object, unique_identifier
 from registry.rows import KIND
@@ -39,41 +47,79 @@ from xds.metadata.model import Association, DocumentEntry, Folder, RegistryObjec
 from xds.metadata.vocabulary import AssociationType
 from xds.queries.table import BY_ID, Answer, Compare, Need, Parameter, StoredQuery
 
-Shape = tuple[tuple[str, int], ...]
-"""Parameter names in the order of the row, each with its number of groups."""
+Shape = tuple[tuple[str, tuple[int, ...]], ...]
+"""Parameter names in the order of the row, each with the number of places for the values of each of its groups."""
+ARRAY = 0
+"""Instead of a number of places: an array stands in one."""
 Ids = Select[Any] | CompoundSelect[Any]
 
-LIMIT = "limit"
 _KEPT = 1024
 _COLUMN_OF_FIELD = {"patient_id": "patient", "author": "author_person", "object_type": "on_demand"}
 _STORED = {stored.id: stored for stored in BY_ID.values()}
 
 
-def key(name: str, group: int) -> str:
-    """Name of the bound value of one group of a parameter."""
-    return f"{name.removeprefix('$')}{group}"
+_DIALECT: Mapping[str, Dialect] = {
+    "postgresql": PGDialect_psycopg(),  # type: ignore[no-untyped-call]
+    "sqlite": sqlite.dialect(paramstyle="named"),
+}
+
+
+def place(parameter: str, group: int, number: int = 0) -> str:
+    """Name of one place for a value of one of a parameter's groups."""
+    return f"{parameter.removeprefix('$')}_{group}_{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The places for the values of one of a parameter's groups."""
+
+    parameter: str
+    number: int
+    places: int
+
+    @property
+    def value(self) -> BindParameter[Any]:
+        """The value where there is one."""
+        return bindparam(place(self.parameter, self.number))
+
+    def holds(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether a column equals one of the values."""
+        if self.places == ARRAY:
+            return column == any_(self._bound(0, postgresql.ARRAY(column.type)))
+        return column.in_([self._bound(each, column.type) for each in range(self.places)])
+
+    def _bound(self, number: int, kind: TypeEngine[Any]) -> BindParameter[Any]:
+        return bindparam(place(self.parameter, self.number, number), type_=kind)
 
 
 @lru_cache(maxsize=_KEPT)
-def statement(stored_id: str, return_type: ReturnType, shape: Shape) -> Select[Any]:
-    """Build the SELECT of a stored query.
+def statement(database: str, stored_id: str, return_type: ReturnType, shape: Shape, limit: int) -> str:
+    """Write the SELECT of a stored query for a database.
 
     Args:
+        database: `postgresql` or `sqlite`.
         stored_id: the query's UUID.
         return_type: ObjectRef gives rows of id; LeafClass of id and body; LeafClass under the single-patient rule of
-            id, body, kind and patient number.
-        shape: see `Shape`; the values are bound as `key(name, group)`, and the greatest number of rows as `LIMIT`.
+            id, body, kind and patient number. The id is text (`urn:uuid:...`) from PostgreSQL, 16 octets from SQLite.
+        shape: see `Shape`; the values are bound by the names `place` gives.
+        limit: the greatest number of rows.
     """
     stored = _STORED[stored_id]
+    answer = select(*_columns(database, stored, return_type))
     criteria = _Criteria(stored, dict(shape))
-    columns = [registry_object.c.id]
-    if return_type is ReturnType.LEAF_CLASS:
-        columns += [registry_object.c.body]
-        columns += [registry_object.c.kind, registry_object.c.patient] if stored.single_patient else []
-    answer = select(*columns).limit(bindparam(LIMIT, type_=Integer))
     if stored.answer is Answer.SELECTED:
-        return answer.where(*criteria.of(stored.selects, registry_object))
-    return answer.where(registry_object.c.id.in_(_ANSWERS[stored.answer](criteria)))
+        answer = answer.where(*criteria.of(stored.selects, registry_object))
+    else:
+        answer = answer.where(registry_object.c.id.in_(_ANSWERS[stored.answer](criteria)))
+    return f"{answer.compile(dialect=_DIALECT[database])} LIMIT {limit}"
+
+
+def _columns(database: str, stored: StoredQuery, return_type: ReturnType) -> list[ColumnElement[Any]]:
+    id_, body, kind, owner = (registry_object.c[name] for name in ("id", "body", "kind", "patient"))
+    served = literal_column("'urn:uuid:'").concat(cast(id_, Text)) if database == "postgresql" else id_
+    if return_type is ReturnType.OBJECT_REF:
+        return [served]
+    return [served, body, kind, owner] if stored.single_patient else [served, body]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +127,7 @@ class _Criteria:
     """The parameters of one shape, as conditions."""
 
     stored: StoredQuery
-    groups: Mapping[str, int]
+    places: Mapping[str, tuple[int, ...]]
 
     def of(self, kind: type[RegistryObject], objects: FromClause) -> list[ColumnElement[bool]]:
         """What an object of a kind must meet to be selected; its kind first."""
@@ -98,14 +144,15 @@ class _Criteria:
     def _conditions(
         self, kind: type[RegistryObject], objects: FromClause, parameters: list[Parameter] | tuple[Parameter, ...]
     ) -> list[ColumnElement[bool]]:
-        rows = [row for row in parameters if issubclass(kind, row.of) and row.name in self.groups]
+        rows = [row for row in parameters if issubclass(kind, row.of) and row.name in self.places]
         by_patient = any(row.compare is Compare.PATIENT for row in rows)
         conditions = [is_kind(objects, KIND[kind])]
         for row in rows:
             build = (
                 _has_code if row.compare is Compare.CODES and not by_patient else _CONDITIONS.get(row.compare, _is_in)
             )
-            conditions += [build(objects, row, key(row.name, group)) for group in range(self.groups[row.name])]
+            groups = [_Group(row.name, number, places) for number, places in enumerate(self.places[row.name])]
+            conditions += [build(objects, row, group) for group in groups]
         return conditions
 
 
@@ -121,55 +168,55 @@ def _column(objects: FromClause, parameter: Parameter) -> ColumnElement[Any]:
     return objects.c[_COLUMN_OF_FIELD.get(parameter.field, parameter.field)]
 
 
-def _is_in(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
-    return _column(objects, parameter).in_(bindparam(name, expanding=True))
+def _is_in(objects: FromClause, parameter: Parameter, group: _Group) -> ColumnElement[bool]:
+    return group.holds(_column(objects, parameter))
 
 
-def _is_patient(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
+def _is_patient(objects: FromClause, parameter: Parameter, group: _Group) -> ColumnElement[bool]:
     """A patient who was merged away has no objects, even for the moment in which a merge runs."""
     current = select(patient.c.id).where(patient.c.survivor.is_(None))
     if parameter.many:
-        return objects.c.patient.in_(current.where(patient.c.value.in_(bindparam(name, expanding=True))))
-    return objects.c.patient == current.where(patient.c.value == bindparam(name)).scalar_subquery()
+        return objects.c.patient.in_(current.where(group.holds(patient.c.value)))
+    return objects.c.patient == current.where(patient.c.value == group.value).scalar_subquery()
 
 
-def _exists_code(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
+def _exists_code(objects: FromClause, _: Parameter, group: _Group) -> ColumnElement[bool]:
     """One of the codes, looked up per object: right where a patient has few objects and a code has many."""
     code = object_code.alias()
-    return exists().where(code.c.object == objects.c.id, code.c.code.in_(bindparam(name, expanding=True)))
+    return exists().where(code.c.object == objects.c.id, group.holds(code.c.code))
 
 
-def _has_code(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
+def _has_code(objects: FromClause, _: Parameter, group: _Group) -> ColumnElement[bool]:
     """One of the codes, starting from the code: right where nothing else narrows the search (ITI-51)."""
-    return objects.c.id.in_(select(object_code.c.object).where(object_code.c.code.in_(bindparam(name, expanding=True))))
+    return objects.c.id.in_(select(object_code.c.object).where(group.holds(object_code.c.code)))
 
 
-def _matches(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
-    return _column(objects, parameter).regexp_match(bindparam(name))
+def _matches(objects: FromClause, parameter: Parameter, group: _Group) -> ColumnElement[bool]:
+    return _column(objects, parameter).regexp_match(group.value)
 
 
-def _not_before(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
+def _not_before(objects: FromClause, parameter: Parameter, group: _Group) -> ColumnElement[bool]:
     time = _column(objects, parameter)
-    return or_(time.is_(None), time >= bindparam(name))
+    return or_(time.is_(None), time >= group.value)
 
 
-def _before(objects: FromClause, parameter: Parameter, name: str) -> ColumnElement[bool]:
+def _before(objects: FromClause, parameter: Parameter, group: _Group) -> ColumnElement[bool]:
     time = _column(objects, parameter)
-    return or_(time.is_(None), time < bindparam(name))
+    return or_(time.is_(None), time < group.value)
 
 
-def _has_unique_id(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
+def _has_unique_id(objects: FromClause, _: Parameter, group: _Group) -> ColumnElement[bool]:
     known = unique_identifier.c
-    return objects.c.id.in_(select(known.object).where(known.value.in_(bindparam(name, expanding=True))))
+    return objects.c.id.in_(select(known.object).where(group.holds(known.value)))
 
 
-def _touches(objects: FromClause, _: Parameter, name: str) -> ColumnElement[bool]:
+def _touches(objects: FromClause, _: Parameter, group: _Group) -> ColumnElement[bool]:
     """The kind is said again in each branch: SQLite does not see it outside, and would not use the partial indexes."""
-    ends = (objects.c[end].in_(bindparam(name, expanding=True)) for end in ("source", "target"))
+    ends = (group.holds(objects.c[end]) for end in ("source", "target"))
     return or_(*(and_(is_kind(objects, Kind.ASSOCIATION), end) for end in ends))
 
 
-_CONDITIONS: Mapping[Compare, Callable[[FromClause, Parameter, str], ColumnElement[bool]]] = {
+_CONDITIONS: Mapping[Compare, Callable[[FromClause, Parameter, _Group], ColumnElement[bool]]] = {
     Compare.PATIENT: _is_patient,
     Compare.CODES: _exists_code,
     Compare.LIKE: _matches,
