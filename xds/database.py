@@ -8,11 +8,13 @@ actors can name it in the standard's words without any SQL reaching the peer.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _CONNECT_SECONDS = 5
 _STATEMENT_MS, _LOCK_MS = 60_000, 20_000
-_SQLITE_BUSY_MS = 30_000
+_SQLITE_BUSY_MS, _SQLITE_LOOK_MS = 30_000, 2
 
 
 class Trouble(Enum):
@@ -104,8 +106,37 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail when another one wrote in between.
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if connection.get_execution_options().get("writes"):
+        _begin_immediate(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Wait for the writers of other processes.
+
+    SQLite would let us sleep ever longer between two looks, a tenth of a second in the end: the file would lie idle
+    meanwhile.
+    """
+    driver: Any = connection.connection.driver_connection
+    end = monotonic() + _SQLITE_BUSY_MS / 1000
+    driver.execute(f"PRAGMA busy_timeout={_SQLITE_LOOK_MS}")
+    try:
+        while _is_busy(driver) and monotonic() < end:
+            pass
+        if not driver.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails in SQLAlchemy's words
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+
+
+def _is_busy(driver: Any) -> bool:
+    """Try to begin; tell whether another one is writing."""
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return False
 
 
 def read(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -144,8 +175,7 @@ def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
 def _turn(engine: Engine) -> Iterator[None]:
     """Let the writers of one process take turns on a SQLite file.
 
-    SQLite lets them sleep and try again, ever longer: the file lies idle meanwhile, and some wait for seconds. With one
-    writer of each process at a time it has few to choose from.
+    They queue here in order; those of several processes meet in `_begin_immediate`.
     """
     if engine.dialect.name != "sqlite":
         yield

@@ -16,7 +16,7 @@ from threading import Barrier
 
 import pytest
 from lxml import etree
-from sqlalchemy import create_engine, event, select, text
+from sqlalchemy import create_engine, select, text
 
 from registry import bodies
 from registry.models import STATUS_NUMBER, registry_object, unique_identifier
@@ -338,11 +338,11 @@ def test_a_database_that_is_not_there_is_told_at_once():
         assert inside not in error.context
 
 
-def test_a_locked_sqlite_database_is_busy_and_then_works(tmp_path):
+def test_a_locked_sqlite_database_is_busy_and_then_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "_SQLITE_BUSY_MS", 200)
     url = f"sqlite:///{tmp_path}/locked.db"
     bench = Bench.make(database.engine(url))
     other = create_engine(url)
-    event.listen(bench.engine, "checkout", lambda connection, *_: connection.execute("PRAGMA busy_timeout=200"))
     with other.connect() as conn:
         conn.exec_driver_sql("BEGIN EXCLUSIVE")
         response = bench.register(submission(entry()))
