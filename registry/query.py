@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select
 from registry.bodies import unpack
 from registry.codes import CodeCache
 from registry.models import Kind, patient
-from registry.query_sql import statement
+from registry.query_sql import LIMIT, statement
 from registry.query_values import DRIVERS, bind
 from xds.errors import Code, XDSError
 from xds.messages import AdhocQueryResponse, ReturnType, ServedObject
@@ -47,7 +47,7 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
 
     Args:
         conn: within a database transaction; one SELECT is made, one more for codes this process has not seen yet,
-            and one more to tell whether patients are known, if that is an error.
+            and one more to tell whether patients are known, if that is an error and the answer does not tell.
         query: right in form.
         settings: bounds and policy.
         codes: numbers of codes in this database.
@@ -56,10 +56,9 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
         The objects or their ids; or Failure with XDSTooManyResults, XDSResultNotSinglePatient or XDSUnknownPatientId.
     """
     limit = settings.max_refs if query.return_type is ReturnType.OBJECT_REF else settings.max_results
-    shape, values = bind(conn, query, codes)
-    text = statement(conn.dialect.name, query.stored.id, query.return_type, shape, limit + 1)
-    rows = conn.exec_driver_sql(text, values).fetchall()
-    error = _too_many(query, rows, limit) or _not_single_patient(query, rows) or _unknown_patient(conn, query, settings)
+    rows = _rows(conn, query, codes, limit + 1)
+    error = _too_many(query, rows, limit) or _not_single_patient(query, rows)
+    error = error or _unknown_patient(conn, query, rows, settings)
     if error:
         return AdhocQueryResponse(errors=(error,))
     urn = DRIVERS[conn.dialect.name].urn
@@ -68,6 +67,14 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
     return AdhocQueryResponse(
         objects=tuple([ServedObject(urn(row[0]), _at_home(unpack(row[1]), settings.home)) for row in rows])
     )
+
+
+def _rows(conn: Connection, query: Query, codes: CodeCache, most: int) -> Sequence[Any]:
+    """The rows of the query's statement, as the driver gives them."""
+    shape, values = bind(conn, query, codes)
+    values[LIMIT] = [most]
+    text, names = statement(conn.dialect.name, query.stored.id, query.return_type, shape)
+    return conn.exec_driver_sql(text, tuple([value for name in names for value in values[name]])).fetchall()
 
 
 def _at_home(body: bytes, home: str | None) -> bytes:
@@ -105,11 +112,13 @@ _KNOWN = select(patient.c.value).where(
 )
 
 
-def _unknown_patient(conn: Connection, query: Query, settings: QuerySettings) -> XDSError | None:
+def _unknown_patient(conn: Connection, query: Query, rows: Sequence[Any], settings: QuerySettings) -> XDSError | None:
     criterion = query.find(Compare.PATIENT)
     if settings.unknown_patient == "empty" or criterion is None:
         return None
     values = criterion.groups[0]
+    if rows and len(values) == 1:
+        return None  # it was found by its patient
     known = set(conn.execute(_KNOWN, {"values": values}).scalars())
     unknown = [value for value in values if value not in known]
     if not unknown:

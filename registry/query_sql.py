@@ -11,10 +11,11 @@ table expressions, through the indexes on source and target, and reads the objec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     FromClause,
+    Integer,
     Select,
     Text,
     and_,
@@ -38,7 +40,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeEngine
 
 from registry.models import ASSOCIATION_TYPE_NUMBER, Kind, object_code, patient, registry_object, unique_identifier
 from registry.rows import KIND
@@ -53,47 +54,57 @@ ARRAY = 0
 """Instead of a number of places: an array stands in one."""
 Ids = Select[Any] | CompoundSelect[Any]
 
-_KEPT = 1024
+LIMIT = "limit"
+_KEPT = 512
 _COLUMN_OF_FIELD = {"patient_id": "patient", "author": "author_person", "object_type": "on_demand"}
 _STORED = {stored.id: stored for stored in BY_ID.values()}
-
 
 _DIALECT: Mapping[str, Dialect] = {
     "postgresql": PGDialect_psycopg(),  # type: ignore[no-untyped-call]
     "sqlite": sqlite.dialect(paramstyle="named"),
 }
+_MARKS = {"postgresql": (re.compile(r"%\((\w+)\)s"), "%s"), "sqlite": (re.compile(r":(\w+)"), "?")}
+"""How SQLAlchemy writes a name of a bound value, and the driver's mark that takes its place."""
 
 
-def place(parameter: str, group: int, number: int = 0) -> str:
-    """Name of one place for a value of one of a parameter's groups."""
-    return f"{parameter.removeprefix('$')}_{group}_{number}"
+class Statement(NamedTuple):
+    """A SELECT as the driver takes it.
+
+    Attributes:
+        text: with marks for the values.
+        names: of the groups whose values the marks stand for, in order; see `key` and `LIMIT`.
+    """
+
+    text: str
+    names: tuple[str, ...]
+
+
+def key(parameter: str, group: int) -> str:
+    """Name of one of a parameter's groups."""
+    return f"{parameter.removeprefix('$')}_{group}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The places for the values of one of a parameter's groups."""
+    """The values of one of a parameter's groups."""
 
-    parameter: str
-    number: int
+    name: str
     places: int
 
     @property
     def value(self) -> BindParameter[Any]:
         """The value where there is one."""
-        return bindparam(place(self.parameter, self.number))
+        return bindparam(self.name)
 
     def holds(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
         """Whether a column equals one of the values."""
         if self.places == ARRAY:
-            return column == any_(self._bound(0, postgresql.ARRAY(column.type)))
-        return column.in_([self._bound(each, column.type) for each in range(self.places)])
-
-    def _bound(self, number: int, kind: TypeEngine[Any]) -> BindParameter[Any]:
-        return bindparam(place(self.parameter, self.number, number), type_=kind)
+            return column == any_(bindparam(self.name, type_=postgresql.ARRAY(column.type)))
+        return column.in_([bindparam(self.name, type_=column.type)])  # the other places: see `_marked`
 
 
 @lru_cache(maxsize=_KEPT)
-def statement(database: str, stored_id: str, return_type: ReturnType, shape: Shape, limit: int) -> str:
+def statement(database: str, stored_id: str, return_type: ReturnType, shape: Shape) -> Statement:
     """Write the SELECT of a stored query for a database.
 
     Args:
@@ -101,17 +112,26 @@ def statement(database: str, stored_id: str, return_type: ReturnType, shape: Sha
         stored_id: the query's UUID.
         return_type: ObjectRef gives rows of id; LeafClass of id and body; LeafClass under the single-patient rule of
             id, body, kind and patient number. The id is text (`urn:uuid:...`) from PostgreSQL, 16 octets from SQLite.
-        shape: see `Shape`; the values are bound by the names `place` gives.
-        limit: the greatest number of rows.
+        shape: see `Shape`. The greatest number of rows is a value too, `LIMIT`: PostgreSQL would otherwise plan for
+            as many, and few are found.
     """
     stored = _STORED[stored_id]
     answer = select(*_columns(database, stored, return_type))
+    answer = answer.limit(bindparam(LIMIT, type_=Integer)).offset(literal_column("0"))  # else SQLite's is a value
     criteria = _Criteria(stored, dict(shape))
     if stored.answer is Answer.SELECTED:
         answer = answer.where(*criteria.of(stored.selects, registry_object))
     else:
         answer = answer.where(registry_object.c.id.in_(_ANSWERS[stored.answer](criteria)))
-    return f"{answer.compile(dialect=_DIALECT[database])} LIMIT {limit}"
+    places = {key(name, number): count for name, groups in shape for number, count in enumerate(groups)}
+    return _marked(database, str(answer.compile(dialect=_DIALECT[database])), places)
+
+
+def _marked(database: str, text: str, places: Mapping[str, int]) -> Statement:
+    """Write the driver's marks for the names of values, as many as each has places; arrays and LIMIT have one."""
+    pattern, mark = _MARKS[database]
+    names = tuple(pattern.findall(text))
+    return Statement(pattern.sub(lambda found: ", ".join([mark] * (places.get(found[1]) or 1)), text), names)
 
 
 def _columns(database: str, stored: StoredQuery, return_type: ReturnType) -> list[ColumnElement[Any]]:
@@ -151,7 +171,7 @@ class _Criteria:
             build = (
                 _has_code if row.compare is Compare.CODES and not by_patient else _CONDITIONS.get(row.compare, _is_in)
             )
-            groups = [_Group(row.name, number, places) for number, places in enumerate(self.places[row.name])]
+            groups = [_Group(key(row.name, number), places) for number, places in enumerate(self.places[row.name])]
             conditions += [build(objects, row, group) for group in groups]
         return conditions
 

@@ -1,8 +1,8 @@
 """The values of a query as the columns hold them and the drivers take them; ids as the drivers give them.
 
-How many values a group has must not make a statement of its own for every number. One value stands in one place. For
-several, PostgreSQL takes an array. SQLite has none and gets a place for each; their number is rounded up to a power of
-two, and those left over are NULL, which nothing equals.
+How many values a group has must not make a statement of its own for every number. For more than one PostgreSQL gets an
+array. SQLite has no arrays and gets a place for each value; the number of places is rounded up to a power of two, and
+the last value fills those left over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from registry.codes import CodeCache
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER
-from registry.query_sql import ARRAY, Shape, place
+from registry.query_sql import ARRAY, Shape, key
 from registry.rows import ON_DEMAND_NUMBER
 from xds.queries.parse import Group, Query
 from xds.queries.table import Compare, Parameter
@@ -30,15 +30,19 @@ class Driver:
 
     Attributes:
         backtracking: whether its regular expressions go back, see `like_pattern`.
-        places: number of values -> places in the statement.
+        arrays: whether several values are passed as an array.
         uuid: `urn:uuid:...` in lower case -> a value.
         urn: what a statement gives as an object's id -> `urn:uuid:...`.
     """
 
     backtracking: bool
-    places: Callable[[int], int]
+    arrays: bool
     uuid: Callable[[str], Any]
     urn: Callable[[Any], str]
+
+    def places(self, count: int) -> int:
+        """How many places a statement has for so many values, at least one; or `ARRAY`."""
+        return ARRAY if self.arrays and count > 1 else 1 << (count - 1).bit_length()
 
 
 def _urn(octets: bytes) -> str:
@@ -49,21 +53,21 @@ def _urn(octets: bytes) -> str:
 DRIVERS: Mapping[str, Driver] = {
     "postgresql": Driver(
         backtracking=False,
-        places=lambda count: 1 if count == 1 else ARRAY,
+        arrays=True,
         uuid=lambda urn: urn.removeprefix(_PREFIX),
         urn=str,
     ),
     "sqlite": Driver(
         backtracking=True,
-        places=lambda count: 1 << (count - 1).bit_length(),
+        arrays=False,
         uuid=lambda urn: bytes.fromhex(urn.removeprefix(_PREFIX).replace("-", "")),
         urn=_urn,
     ),
 }
 
 
-def bind(conn: Connection, query: Query, codes: CodeCache) -> tuple[Shape, dict[str, Any]]:
-    """Give the shape of a query, and its values by their places in the statement.
+def bind(conn: Connection, query: Query, codes: CodeCache) -> tuple[Shape, dict[str, Sequence[Any]]]:
+    """Give the shape of a query, and the values of each group by its `key`, one for each place.
 
     Args:
         conn: within a database transaction; codes this process has not seen yet are looked up.
@@ -72,27 +76,37 @@ def bind(conn: Connection, query: Query, codes: CodeCache) -> tuple[Shape, dict[
     """
     driver = DRIVERS[conn.dialect.name]
     shape: list[tuple[str, tuple[int, ...]]] = []
-    bound: dict[str, Any] = {}
+    bound: dict[str, Sequence[Any]] = {}
     for criterion in query.criteria:
         parameter, places = criterion.parameter, []
         for number, group in enumerate(criterion.groups):
-            values = _values(conn, parameter, group, codes, driver)
-            places.append(driver.places(max(1, len(values))))
-            bound |= _placed(parameter.name, number, places[-1], values)
+            values = _values(conn, parameter, group, codes, driver) or [None]  # which nothing equals
+            places.append(driver.places(len(values)))
+            bound[key(parameter.name, number)] = _placed(values, places[-1])
         shape.append((parameter.name, tuple(places)))
     return tuple(shape), bound
 
 
-def _placed(parameter: str, group: int, places: int, values: Sequence[Any]) -> dict[str, Any]:
-    if places == ARRAY:
-        # psycopg would take longer to find out what is in a list than to run the query.
-        return {place(parameter, group): "{" + ",".join(map(_element, values)) + "}"}
-    filled = [*values, *[None] * (places - len(values))]
-    return {place(parameter, group, number): value for number, value in enumerate(filled)}
+def _placed(values: Sequence[Any], places: int) -> Sequence[Any]:
+    return [_array(_filled(values, _LEAST))] if places == ARRAY else _filled(values, places)
+
+
+def _filled(values: Sequence[Any], places: int) -> Sequence[Any]:
+    return [*values, *[values[-1]] * (places - len(values))]
+
+
+_LEAST = 10
+"""PostgreSQL's guess for an array whose content it has not seen. It would think it worth while to look at a shorter
+one, and plan every query anew."""
+
+
+def _array(values: Sequence[Any]) -> str:
+    """An array as PostgreSQL reads it; psycopg would take longer to write one than the database to answer."""
+    return "{" + ",".join(map(_element, values)) + "}"
 
 
 def _element(value: object) -> str:
-    """An element of an array as PostgreSQL reads it: in quotes only they and the backslash need a backslash."""
+    """In quotes, between which only they and the backslash need a backslash."""
     return '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'
 
 

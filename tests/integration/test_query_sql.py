@@ -244,7 +244,7 @@ def random_slots(
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     values = candidates(dice, parameter, objects)
     for _ in range(dice.choice((1, 1, 2)) if parameter.conjunctive else 1):
-        chosen = [quoted(value) for value in some(dice, values, 3 if parameter.many else 1, 1)]
+        chosen = [quoted(value) for value in some(dice, values, dice.choice((3, 3, 20)) if parameter.many else 1, 1)]
         yield parameter.name, (f"({','.join(chosen)})" if parameter.many else chosen[0],)
 
 
@@ -406,7 +406,7 @@ def test_leaf_class_by_identifier_never_mixes_patients(registry):
     assert codes_of(registry.ask(contents)) == [Code.XDSResultNotSinglePatient]
 
 
-@pytest.mark.parametrize("number", [1, 9_990])
+@pytest.mark.parametrize("number", [1, 2, 3, 10, 11, 9_990])
 def test_many_identifiers_fit_one_query(registry, number):
     found = entry()
     registry.fill([found])
@@ -418,6 +418,33 @@ def test_many_identifiers_fit_one_query(registry, number):
     assert ids(registry.ask(adhoc("GetDocuments", XDSDocumentEntryUniqueId=unique))) == [found.id]
     codes = [found.class_code.key, *(f"{n}^^1.2" for n in range(number - 1))]
     assert ids(registry.ask(find(XDSDocumentEntryClassCode=codes))) == [found.id]
+
+
+def test_the_number_of_values_makes_few_statements(registry, statements):
+    """A text of its own for every number would seldom be found prepared."""
+    registry.fill([])
+    dice = random.Random(8)
+    for number in range(1, 41):
+        named = [new_id(dice) for _ in range(number)]
+        registry.ask(adhoc("GetDocuments", XDSDocumentEntryEntryUUID=named))
+    asked = {sent for sent in statements if "SELECT" in sent}
+    assert len(asked) == (2 if registry.conn.dialect.name == "postgresql" else 7)
+
+
+HOSTILE = (*"\"'\\{}?", '\\"', '",', "{a,b}", "a,b", "NULL", "''", " ", "%s", ":a", "$1", "\u00e9", "\\'")
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_values_are_compared_as_they_are_whatever_stands_in_them(registry, number):
+    """Alone, and in a list, which PostgreSQL gets as a text of ours."""
+    entries = [entry(seed, unique_id=Identifier(f"x{value}x")) for seed, value in enumerate(HOSTILE)]
+    registry.fill(entries)
+    others = [f"{number}{value}" for value in HOSTILE]
+    for values in ([f"x{HOSTILE[number]}x"], [*others, f"x{HOSTILE[number]}x"]):
+        found = registry.ask(adhoc("GetDocuments", XDSDocumentEntryUniqueId=values))
+        assert ids(found) == [entries[number].id]
+    everything = registry.ask(adhoc("GetDocuments", REF, XDSDocumentEntryUniqueId=[f"x{value}x" for value in HOSTILE]))
+    assert ids(everything) == sorted(found.id for found in entries)
 
 
 @pytest.mark.parametrize("value", [*REFERENCES, "1.^^^&1.2&ISO^urn:x", "1^^^&1.2&ISO^urn:"])
@@ -478,6 +505,15 @@ def test_one_statement_answers_a_query_and_none_reads_the_whole_table(registry, 
         plan = explain(registry, statements[-1])
         assert "SEARCH" in plan
         assert "SCAN registry_object" not in plan
+
+
+def test_whether_a_patient_is_known_is_asked_only_if_nothing_was_found(registry, statements):
+    """Where an unknown patient is an error: what was found was found by a patient who is known."""
+    registry.fill([entry()])
+    for patient_id, asked in ((PATIENTS[0], 1), (PATIENTS[1], 2)):
+        del statements[:]
+        assert codes_of(registry.ask(find(patient_id=patient_id), unknown_patient="error")) == []
+        assert sum("SELECT" in sent for sent in statements) == asked
 
 
 def explain(registry: Registry, statement: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xds.errors import Code, Refused, XDSError
 from xds.messages import AdhocQuery, ReturnType
@@ -96,8 +97,11 @@ def parse(query: AdhocQuery, transaction: str = ITI_18.number) -> Query:
     return Query(stored, ReturnType(query.return_type or ""), criteria)
 
 
+_RETURN_TYPES = frozenset(ReturnType)
+
+
 def _return_type_errors(query: AdhocQuery) -> Iterator[XDSError]:
-    if query.return_type not in {*ReturnType}:
+    if query.return_type not in _RETURN_TYPES:
         found = "absent" if query.return_type is None else shown(query.return_type)
         yield XDSError(Code.XDSRegistryError, f"returnType is {found}, expected {' or '.join(ReturnType)}")
 
@@ -117,10 +121,12 @@ class _Reader:
         present: set[str] = set()
         total = 0
         for parameter in self.stored.enabled:
-            groups, faulty = self._groups(parameter)
-            total += sum(map(len, groups))
-            if groups or faulty:
-                present.add(parameter.name)
+            groups: tuple[Group, ...] = ()
+            if parameter.name in self.slots:
+                groups, faulty = self._groups(parameter)
+                total += sum(map(len, groups))
+                if groups or faulty:
+                    present.add(parameter.name)
             groups = groups or ((parameter.default,) if parameter.default else ())
             if groups:
                 yield Criterion(parameter, groups)
@@ -130,9 +136,7 @@ class _Reader:
 
     def _groups(self, parameter: Parameter) -> tuple[tuple[Group, ...], bool]:
         """The values of a parameter's slots, and whether something is wrong with them."""
-        slots = self.slots.get(parameter.name)
-        if slots is None:
-            return (), False
+        slots = self.slots[parameter.name]
         before = len(self.errors)
         sent = tuple(tuple(self._tokens(parameter, slot)) for slot in slots[:MAX_SLOTS])
         self._check_number(parameter, sent, len(slots))
@@ -195,8 +199,7 @@ class _Reader:
 # Values (ITI TF-2 3.18.4.1.2.3.5)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     """One value of a parameter: a string without its quotes, or a number."""
 
     text: str
