@@ -21,7 +21,7 @@ import psycopg
 from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from xds import postgres
@@ -75,9 +75,18 @@ def engine(url: str, connections: int = 16) -> Engine:
         },
     )
     event.listen(made, "do_connect", postgres.connect)
-    event.listen(made, "checkout", postgres.refuse_lost)
+    event.listen(made, "checkout", _refuse_lost)
     event.listen(made, "begin", _begin_postgres)
     return made
+
+
+def _refuse_lost(connection: postgres.Connection, _record: object, _proxy: object) -> None:
+    """Let the pool open another connection in place of one that the server has closed meanwhile: it was restarted.
+
+    To learn that from a statement would leave open whether the statement was done.
+    """
+    if postgres.is_lost(connection):
+        raise DisconnectionError("closed by the server")
 
 
 class _BinaryCursor(psycopg.Cursor[Any]):

@@ -15,7 +15,6 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import DisconnectionError
 
 PATIENCE_SECONDS = 65.0
 """For one answer; a little more than the server is given for a statement."""
@@ -57,19 +56,11 @@ def connect(_dialect: object, _record: object, arguments: list[Any], options: di
     return Connection.connect(*arguments, **options)
 
 
-def refuse_lost(connection: Connection, _record: object, _proxy: object) -> None:
-    """Take no connection from the pool that the server has closed meanwhile, for SQLAlchemy's event `checkout`.
-
-    On an idle connection there is nothing to be read but its end (or a word about it): the server was restarted. To
-    learn that from a statement would leave open whether the statement was done.
-
-    Raises:
-        DisconnectionError: the pool opens another connection.
-    """
+def is_lost(connection: Connection) -> bool:
+    """Tell whether the server has closed an idle connection: there is nothing else to be read on one."""
     waiting = select.poll()
     waiting.register(connection.pgconn.socket, select.POLLIN)
-    if waiting.poll(0):
-        raise DisconnectionError("closed by the server")
+    return bool(waiting.poll(0))
 
 
 @contextmanager
