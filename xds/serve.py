@@ -14,6 +14,7 @@ session tickets.
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import math
 import os
@@ -28,12 +29,14 @@ from contextlib import suppress
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
-from gunicorn.http import get_parser
+from gunicorn.http import get_parser, wsgi
+from gunicorn.http.message import Request
+from gunicorn.http.wsgi import Response
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
@@ -43,6 +46,7 @@ from xds.app import Choice
 from xds.config import Settings
 from xds.migrate import DatabaseError, words
 from xds.security.tls import TLSConfigurationError, server_context
+from xds.soap.sockets import Patient, PlainSocket, TLSSocket
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,8 @@ HANDSHAKE_SECONDS = 10
 """From a connection to the end of its TLS handshake."""
 LEAVE_SECONDS = 2
 """How long a peer may take to close its side after the server has closed its own."""
+MOMENT = 0.005
+"""How long a thread that has answered waits for the connection's next request, in seconds."""
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -103,7 +109,7 @@ def _context(settings: Settings) -> ssl.SSLContext | None:
         context = server_context(tls)
     except TLSConfigurationError as error:
         raise StartError(str(error)) from None
-    context.sslsocket_class = _TLSSocket
+    context.sslsocket_class = TLSSocket
     return context
 
 
@@ -139,41 +145,6 @@ def _migrate(settings: Settings, choice: Choice) -> None:
             engine.dispose()
 
 
-class _Timed:
-    """Gives up a peer that neither sends nor takes anything, so that it cannot hold a thread for ever.
-
-    gunicorn switches its sockets between blocking and not; blocking here means waiting for `seconds` at most.
-    """
-
-    seconds: ClassVar[float] = 60.0
-
-    def setblocking(self, flag: bool) -> None:
-        self.settimeout(self.seconds if flag else 0.0)  # type: ignore[attr-defined]
-
-    def recv(self, *args: Any) -> bytes:
-        try:
-            return super().recv(*args)  # type: ignore[misc, no-any-return]
-        except TimeoutError:
-            raise self._gone() from None
-
-    def sendall(self, *args: Any) -> None:
-        try:
-            super().sendall(*args)  # type: ignore[misc]
-        except TimeoutError:
-            raise self._gone() from None
-
-    def _gone(self) -> ConnectionResetError:
-        return ConnectionResetError(errno.ECONNRESET, f"the peer was silent for {self.seconds:g} seconds")
-
-
-class _PlainSocket(_Timed, socket.socket):
-    """A connection before, or without, TLS."""
-
-
-class _TLSSocket(_Timed, ssl.SSLSocket):
-    """A connection with TLS."""
-
-
 Conn = Any
 """A connection: gunicorn's TConn, which has no types."""
 
@@ -185,6 +156,39 @@ class _Wants(Enum):
     WRITE = selectors.EVENT_WRITE
 
 
+class _Request(Request):
+    """gunicorn's request; nobody is a proxy of gunicorn's kind, and no request needs to ask whether its peer is."""
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []
+
+
+class _Response(Response):
+    """gunicorn's answer, whose header leaves with the first octets of the body: one TLS record, one segment."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)  # type: ignore[no-untyped-call]
+        self._head = b""
+
+    def send_headers(self) -> None:
+        if not self.headers_sent:
+            lines = self.default_headers()  # type: ignore[no-untyped-call]
+            lines += [f"{name}: {value}\r\n" for name, value in self.headers]
+            self._head = "".join([*lines, "\r\n"]).encode("latin-1")
+            self.headers_sent = True
+
+    def _emit_body(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        framed = b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data
+        self.sock.sendall(head + framed)
+
+    def close(self) -> None:
+        self.send_headers()
+        if self._head:  # there is no body
+            self.sock.sendall(self._head)
+        super().close()  # type: ignore[no-untyped-call]
+
+
 class _Worker(ThreadWorker):
     """gunicorn's threaded worker, in which nobody holds a thread who has not begun a request.
 
@@ -192,37 +196,95 @@ class _Worker(ThreadWorker):
     the request; and it waits in its main thread for the peer to close. A handful of idle connections, even of
     strangers, would keep everyone else out. Here connections wait in the poller, and a thread takes the handshake only
     as far as what has arrived allows.
+
+    A connection costs more on its way from thread to poller and back than a small request does. So a thread that has
+    answered waits a moment for the next request, as long as half of the threads are free for other connections.
     """
 
     poller: Any
+    _notify_at = 0.0
+    _busy = 0
+    """Connections in the hands of a thread, or waiting for one; known to the main thread."""
+
+    def init_process(self) -> None:
+        """Begin, in the worker; its settings are fixed now, and reading one need not go through gunicorn's classes."""
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()  # type: ignore[no-untyped-call]
 
     def enqueue_req(self, conn: Conn) -> None:
         """Hand a connection to a thread; a new one waits for its first octets first."""
-        if isinstance(conn.sock, _Timed):
+        if isinstance(conn.sock, Patient):
+            self._busy += 1
             super().enqueue_req(conn)  # type: ignore[no-untyped-call]
             return
-        conn.sock = _PlainSocket(fileno=conn.sock.detach())
-        patience = min(HANDSHAKE_SECONDS, _Timed.seconds) if self.cfg.is_ssl else KEEP_ALIVE_SECONDS
+        conn.sock = PlainSocket(fileno=conn.sock.detach())
+        patience = min(HANDSHAKE_SECONDS, Patient.seconds) if self.cfg.is_ssl else KEEP_ALIVE_SECONDS
         conn.timeout = time.monotonic() + patience
         self._wait(conn, _Wants.READ, self.on_pending_socket_readable)
 
     def handle(self, conn: Conn) -> Any:
-        """Serve a request, or go on with the handshake; in a thread."""
+        """Serve requests as long as one follows the other, or go on with the handshake; in a thread."""
         if self.cfg.is_ssl and conn.parser is None:
             return self._shake_hands(conn)
-        return super().handle(conn)  # type: ignore[no-untyped-call]
+        result = super().handle(conn)  # type: ignore[no-untyped-call]
+        while result is True and self._goes_on(conn):
+            result = super().handle(conn)  # type: ignore[no-untyped-call]
+        return result
+
+    def _goes_on(self, conn: Conn) -> bool:
+        """Wait a moment for the next request."""
+        if self._busy > self.cfg.threads // 2 or not self.alive:
+            return False
+        return _has_buffered(conn) or bool(conn.sock.is_ready(MOMENT))
+
+    def handle_request(self, req: Any, conn: Conn) -> bool:
+        """Answer a request, and say whether the connection is kept; gunicorn's, less the hooks and the access log."""
+        response, environ = wsgi.create(  # type: ignore[no-untyped-call]
+            req, conn.sock, conn.client, conn.server, self.cfg, response_class=_Response
+        )
+        environ["wsgi.multithread"] = True
+        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
+        try:
+            self._answer(environ, response)
+        except OSError:
+            raise
+        except Exception:
+            if not response.headers_sent:
+                raise
+            log.exception("an answer broke off")  # an error page in the midst of it would make it look whole
+            return False
+        return not response.should_close()
+
+    def _answer(self, environ: dict[str, Any], response: _Response) -> None:
+        chunks = self.wsgi(environ, response.start_response)
+        try:
+            for chunk in chunks:
+                response.write(chunk)  # type: ignore[no-untyped-call]
+            response.close()
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
 
     def finish_request(self, conn: Conn, fs: Future[Any]) -> None:
         """Let a connection wait for what comes next, or end it; in the main thread."""
+        self._busy -= 1
         result = None if fs.cancelled() or fs.exception() else fs.result()
         if isinstance(result, _Wants) and time.monotonic() < conn.timeout:
             self._wait(conn, result, self.on_pending_socket_readable)
         elif result is not True:
             self._take_leave(conn)
-        elif isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending():
-            self.enqueue_req(conn)  # decrypted already, so that the poller would not see it
+        elif _has_buffered(conn):
+            self.enqueue_req(conn)
         else:
             super().finish_request(conn, fs)  # type: ignore[no-untyped-call]
+
+    def notify(self) -> None:
+        """Tell the master that this worker lives: once a second does, once for every event is dear."""
+        now = time.monotonic()
+        if now >= self._notify_at:
+            self._notify_at = now + 1
+            super().notify()  # type: ignore[no-untyped-call]
 
     def murder_pending(self) -> None:
         """End connections that waited too long for a handshake, a first request or the peer's leave."""
@@ -251,6 +313,7 @@ class _Worker(ThreadWorker):
             log.info("no connection with %s: %s", conn.client[0], error)
             return False
         conn.parser = get_parser(conn.cfg, conn.sock, conn.client)  # type: ignore[no-untyped-call]
+        conn.parser.mesg_class = _Request
         conn.init()
         return True
 
@@ -282,6 +345,12 @@ class _Worker(ThreadWorker):
         conn.close()
 
 
+def _has_buffered(conn: Conn) -> bool:
+    """Whether octets have been read, or decrypted, that belong to the next request: the poller would not see them."""
+    is_decrypted = isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending() > 0
+    return is_decrypted or bool(conn.parser.unreader.buf.getvalue())
+
+
 class _Log(Logger):
     """gunicorn's messages, written as everything else is; no access log."""
 
@@ -301,7 +370,7 @@ class _Server(BaseApplication):
         self._choice = choice
         self._context = context
         self._fd = listener.detach()
-        _Timed.seconds = settings.server.idle_seconds
+        Patient.seconds = settings.server.idle_seconds
         super().__init__()  # type: ignore[no-untyped-call]
 
     def load_config(self) -> None:
@@ -347,6 +416,8 @@ class _Server(BaseApplication):
         return options
 
     def _ready(self, worker: Worker) -> None:
+        gc.collect()
+        gc.freeze()  # what stands by now will stay, and need not be looked through again and again
         if worker.age == 1:  # the first one, once in the life of the server
             urls = " ".join(app.endpoints(self._settings, self._choice).values())
             os.write(sys.stderr.fileno(), f"xds: ready: {urls}\n".encode())

@@ -9,13 +9,17 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
 
 from tests.conftest import create_database, drop_database
 from tests.stack import Arrangement, Server, Stack, Stores, free_port, run
+from xds.serve import _Response
 from xds.transactions import TRANSACTIONS, Actor
 
 SERVICES = pytest.param(Stores.SERVICES, marks=pytest.mark.service)
@@ -297,6 +301,82 @@ def test_a_request_decrypted_with_the_one_before_is_answered(served):
     assert received.count(b"HTTP/1.1 200 OK") == 2
 
 
+def test_a_small_answer_is_one_tls_record(served):
+    peer = connection(served)
+    peer.connect()
+    with closing(peer):
+        for _ in range(3):
+            peer.sock.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            header, _, body = peer.sock.recv(1 << 16).partition(b"\r\n\r\n")  # reads a record at a time
+            assert (header[:15], body) == (b"HTTP/1.1 200 OK", b"ready\n")
+
+
+class Sent:
+    """A connection that keeps what each call was to send."""
+
+    def __init__(self) -> None:
+        self.calls: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.calls.append(data)
+
+
+FRAMED = {
+    "a body of known length": ("GET", [("Content-Length", "6")], [b"abc", b"def"], [b"abc", b"def"]),
+    "a body of unknown length": ("GET", [], [b"abc", b"", b"def"], [b"3\r\nabc\r\n", b"3\r\ndef\r\n", b"0\r\n\r\n"]),
+    "an empty body": ("GET", [("Content-Length", "0")], [], [b""]),
+    "an empty body of unknown length": ("GET", [], [], [b"", b"0\r\n\r\n"]),
+    "only the header": ("HEAD", [("Content-Length", "6")], [b""], [b""]),
+}
+
+
+@pytest.mark.parametrize(("method", "headers", "chunks", "sent"), FRAMED.values(), ids=FRAMED)
+def test_a_header_leaves_with_the_first_octets_of_the_body(method, headers, chunks, sent):
+    connection = Sent()
+    request = SimpleNamespace(method=method, version=(1, 1), should_close=lambda: False)
+    answer = _Response(request, connection, Config())
+    answer.start_response("200 OK", headers)
+    for chunk in chunks:
+        answer.write(chunk)
+    answer.close()
+    header, end, first = connection.calls[0].partition(b"\r\n\r\n")
+    assert header.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert end
+    assert [first, *connection.calls[1:]] == sent
+
+
+def ask_on_and_on(stack: Stack, ended: threading.Event) -> int:
+    """A peer that sends its next request as soon as it has an answer, until the server closes; how many it got."""
+    peer = connection(stack)
+    answers = 0
+    with closing(peer), suppress(ConnectionError, http.client.BadStatusLine):
+        while not ended.is_set():
+            peer.request("GET", "/health")
+            answer = peer.getresponse()
+            answer.read()
+            answers += 1
+            if answer.getheader("Connection") == "close":
+                break
+    return answers
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_peers_that_ask_on_and_on_keep_nobody_out(stack, threads):
+    """A thread may wait a moment for a connection's next request, but not while others wait for a thread."""
+    running = stack(server={"workers": 1, "threads": threads})
+    ended = threading.Event()
+    with ThreadPoolExecutor(6) as pool:
+        asking = [pool.submit(ask_on_and_on, running, ended) for _ in range(6)]
+        begun = time.monotonic()
+        for _ in range(5):
+            assert running.get("/ready")[0] == 200
+        taken = time.monotonic() - begun
+        time.sleep(0.2)
+        ended.set()
+        assert all(peer.result() > 1 for peer in asking)
+    assert taken < 5
+
+
 # Behind a proxy
 
 
@@ -347,6 +427,18 @@ def test_a_signal_ends_it_in_order(stack, how):
     running = stack()
     assert running.stop(how) == [0]
     assert "Traceback" not in running.servers[0].text()
+
+
+def test_peers_that_ask_on_and_on_do_not_hold_up_the_end(stack):
+    running = stack(server={"workers": 1, "threads": 4})
+    never = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask_on_and_on, running, never) for _ in range(3)]
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert running.stop() == [0]
+        assert time.monotonic() - begun < 10
+        assert all(peer.result() > 1 for peer in asking)
 
 
 def test_a_request_under_way_is_finished(stack):

@@ -17,6 +17,7 @@ from xds.soap.mtom import SOAP_XML, Attachment, InlineWriter, Message, Multipart
 from xds.soap.wsgi import Environ, Exchange, RequestBody
 
 _UNSUPPORTED_MEDIA_TYPE = 415
+_UNSAFE = re.compile(r"[^\x21-\x7e]")
 _PLAIN = f"{SOAP_XML}; charset=UTF-8"
 _SOAP_1_1_PLAIN = "text/xml; charset=UTF-8"
 
@@ -136,4 +137,4 @@ class Call:
 
 
 def _safe_for_logs(message_id: str) -> str:
-    return re.sub(r"[^\x21-\x7e]", "?", message_id.strip())[:200]
+    return _UNSAFE.sub("?", message_id.strip())[:200]

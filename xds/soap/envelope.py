@@ -66,6 +66,8 @@ ENVELOPE, HEADER, BODY, FAULT = (f"{{{SOAP}}}{name}" for name in ("Envelope", "H
 ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO, RELATES_TO = (
     f"{{{WSA}}}{name}" for name in ("Action", "MessageID", "To", "From", "ReplyTo", "FaultTo", "RelatesTo")
 )
+_ADDRESS = f"{{{WSA}}}Address"
+_ROLE, _MUST_UNDERSTAND = f"{{{SOAP}}}role", f"{{{SOAP}}}mustUnderstand"
 UNDERSTOOD = frozenset({ACTION, MESSAGE_ID, TO, FROM, REPLY_TO, FAULT_TO, RELATES_TO})
 """Headers that may carry mustUnderstand; who processes more of them (wsse:Security) adds its own."""
 
@@ -206,7 +208,7 @@ def _version_mismatch(root: Element) -> EnvelopeFault:
 
 
 def _is_for_us(block: Element) -> bool:
-    return (block.get(f"{{{SOAP}}}role") or "").strip() in _ROLES
+    return (block.get(_ROLE) or "").strip() in _ROLES
 
 
 def _check_understood(blocks: Iterable[Element], understood: frozenset[str]) -> None:
@@ -224,7 +226,7 @@ def _check_understood(blocks: Iterable[Element], understood: frozenset[str]) -> 
 
 
 def _must_understand(block: Element) -> bool:
-    value = block.get(f"{{{SOAP}}}mustUnderstand")
+    value = block.get(_MUST_UNDERSTAND)
     if value is None:
         return False
     try:
@@ -297,8 +299,11 @@ def _by_name(blocks: Iterable[Element]) -> Headers:
 
 def _address(headers: Headers, name: str) -> str | None:
     """The address of an endpoint reference: None without one, empty if there is no address in it."""
-    block = headers.get(name)
-    return None if block is None else (block[0].findtext(f"{{{WSA}}}Address") or "").strip()
+    blocks = headers.get(name)
+    if blocks is None:
+        return None
+    address = next(blocks[0].iterchildren(_ADDRESS), None)
+    return "" if address is None else (address.text or "").strip()
 
 
 def _text(headers: Headers, name: str) -> str | None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import collapse_rfc2231_value, decode_params, unquote
+from functools import lru_cache
 from typing import Protocol
 
 from xds.errors import Code, SoapFault, XDSError
@@ -119,6 +120,7 @@ def bare_content_id(value: str) -> str | None:
     return (value[1:-1].strip() if value[:1] == "<" and value[-1:] == ">" else value) or None
 
 
+@lru_cache(maxsize=256)  # a peer writes the same ones again and again
 def parse_content_type(value: str | None) -> ContentType:
     """Parse a Content-Type field as RFC 2045 section 5.1 and RFC 2231 allow, and as peers write it.
 

@@ -200,15 +200,13 @@ class _Endpoint(ServerBase):
 
     def _steps(self, call: Call) -> Answer:
         call.open()  # 1, 2
-        context = MethodContext(self, MethodContext.SERVER)
+        context = _Context(self, MethodContext.SERVER)
         context.in_string = call
-        frames = [context]
         try:
-            frames += self.generate_contexts(context)  # 3, 4
-            return self._called(call, frames[-1])
+            self.generate_contexts(context)  # 3, 4
+            return self._called(call, context)
         finally:
-            for frame in frames:
-                frame.__dict__.clear()  # they are cycles, which would keep the message in memory
+            context.__dict__.clear()  # it is in a cycle, which would keep the message in memory
 
     def _called(self, call: Call, context: Any) -> Answer:
         call.exchange.caller = identify(  # 5
@@ -224,6 +222,16 @@ class _Endpoint(ServerBase):
         self.get_out_string(context)  # 8, 9
         answer: Answer = context.out_string
         return answer
+
+
+class _Context(MethodContext):
+    """spyne's record of a call, without what this server has no use for: listeners, transport's and protocols' own."""
+
+    TransportContext = None  # type: ignore[assignment]
+    __setattr__ = object.__setattr__  # spyne's looks for misspelt names
+
+    def fire_event(self, event: object, *args: object, **kwargs: object) -> None:
+        """Nobody listens."""
 
 
 class _Passing(ProtocolBase):
@@ -244,6 +252,14 @@ class _Passing(ProtocolBase):
         call.exchange.transaction = _find(call.exchange.actor, call.envelope)
         ctx.in_body_doc = call.envelope.body
         ctx.method_request_string = f"{{{SOAP}}}{call.exchange.transaction.action}"
+
+    def get_context(self, parent: object, transport: object) -> None:
+        """A call has no state of the protocol's beside `Call`."""
+
+    def generate_method_contexts(self, ctx: Any) -> list[Any]:
+        """Step 4: the method of the action; spyne would copy the context, since an action may have several."""
+        (ctx.descriptor,) = self.get_call_handles(ctx)
+        return [ctx]
 
     def deserialize(self, ctx: Any, message: object) -> None:  # noqa: ARG002
         """Step 6."""

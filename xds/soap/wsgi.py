@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -211,6 +212,7 @@ def linger(environ: Environ) -> None:
             left -= len(data)
 
 
+@cache
 def status_line(status: int) -> str:
     """`404 Not Found` for 404."""
     return f"{status} {HTTPStatus(status).phrase}"
