@@ -56,7 +56,7 @@ class Effects:
             self._deprecate(deprecated)
         associations = (*self.submission.associations, *added)
         self._stamp_registered_folders(associations)
-        folders = tuple(replace(folder, last_update_time=self.now) for folder in self.submission.folders)
+        folders = tuple(folder.revised(last_update_time=self.now) for folder in self.submission.folders)
         return replace(self.submission, associations=associations, folders=folders)
 
     def _cascade(self, replaced: set[str]) -> set[str]:
@@ -79,7 +79,7 @@ class Effects:
         change(
             self.connection,
             and_(_obj.id.in_(map(UUID, ids)), _obj.status == _APPROVED),
-            lambda obj: replace(obj, status=AvailabilityStatus.DEPRECATED),
+            lambda obj: obj.revised(status=AvailabilityStatus.DEPRECATED),
         )
 
     def _propagate(self, replaced: dict[str, str]) -> Iterator[Association]:
@@ -129,7 +129,7 @@ class Effects:
             change(self.connection, _obj.id.in_(gaining), self._updated)
 
     def _updated(self, obj: RegistryObject) -> RegistryObject:
-        return replace(obj, last_update_time=self.now) if isinstance(obj, Folder) else obj
+        return obj.revised(last_update_time=self.now) if isinstance(obj, Folder) else obj
 
 
 def _foreign_folder(folder_id: str, entry_id: str) -> XDSError:

@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from xds.metadata.model import Association, RegistryObject, Submission
@@ -77,7 +76,7 @@ class Assignment:
         """
 
         def each(objects: tuple[O, ...]) -> tuple[O, ...]:
-            return tuple([replace(obj, **self._first_version(obj)) for obj in objects])
+            return tuple([obj.revised(**self._first_version(obj)) for obj in objects])
 
         return Submission(
             entries=each(submission.entries),

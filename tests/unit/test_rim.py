@@ -329,6 +329,63 @@ def test_association_documentation_beside_its_association() -> None:
     assert list(decoded.objects) == [documented]
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        ("<rim:ValueList><rim:Value> a </rim:Value></rim:ValueList>", "a"),
+        ("<rim:ValueList><rim:Value/></rim:ValueList>", ""),
+        ("<rim:ValueList><rim:Other>x</rim:Other></rim:ValueList>", None),
+        ("<rim:ValueList/>", None),
+        ("", None),
+        ("<rim:ValueList/><rim:ValueList><rim:Value>a</rim:Value></rim:ValueList>", "a"),
+    ],
+)
+def test_the_value_of_a_slot_is_found_wherever_its_list_has_it(listed: str, expected: str | None) -> None:
+    slot = f'<rim:Slot name="hash">{listed}</rim:Slot>'
+    [found] = decode_list(as_list(f'<rim:ExtrinsicObject id="doc">{slot}</rim:ExtrinsicObject>'))[0].entries
+    assert found.hash == expected
+
+
+def test_a_slot_given_twice_is_reported_even_if_the_first_has_no_value() -> None:
+    slot = '<rim:Slot name="hash"><rim:ValueList/></rim:Slot>'
+    [(problem, _)] = report_of(f'<rim:ExtrinsicObject id="doc">{slot * 2}</rim:ExtrinsicObject>')
+    assert problem == "DocumentEntry doc: slot hash is given more than once"
+
+
+@pytest.mark.parametrize(
+    ("name", "display"),
+    [
+        ('<rim:LocalizedString value="A"/>', LocalizedString("A")),
+        ('<rim:LocalizedString value="A"/><rim:LocalizedString value="B"/>', LocalizedString("A")),
+        ('<rim:Other/><rim:LocalizedString value="B"/>', LocalizedString("B")),
+        ("<rim:Other/>", None),
+        ("", None),
+    ],
+)
+def test_the_display_of_a_code_is_the_first_string_of_its_name(name: str, display: LocalizedString | None) -> None:
+    element = as_list(encode(entry(class_code=Code("c", "1.2", LocalizedString("x")))))
+    classification = element.find(f".//{{{RIM}}}Classification[@nodeRepresentation='c']")
+    classification.replace(classification[1], as_list(f"<rim:Name>{name}</rim:Name>")[0])
+    [found] = decode_list(element)[0].entries
+    assert found.class_code.display == display
+
+
+def test_a_coded_attribute_has_no_slot_but_its_scheme() -> None:
+    element = as_list(encode(entry(class_code=Code("c", "1.2", LocalizedString("x")))))
+    element.find(f".//{{{RIM}}}Classification[@nodeRepresentation='c']/{{{RIM}}}Slot").set("name", "colour")
+    problems = [error.context.partition("classCode: ")[2] for error in decode_list(element)[1]]
+    assert problems == [
+        "the slot 'colour' is not defined for a coded attribute",
+        "the slot codingScheme is missing or empty",
+    ]
+
+
+def test_an_object_is_revised_as_by_replace() -> None:
+    first = entry(home="urn:oid:1.2")
+    assert first.revised(id="b", lid="b") == replace(first, id="b", lid="b")
+    assert DocumentEntry.of({"id": "a"}) == DocumentEntry(id="a")
+
+
 def test_a_list_holds_objects_of_xds_only() -> None:
     assert report_of('<rim:Service id="s"/><rim:ObjectRef id="r"/>') == [("a RegistryObjectList holds no Service", "s")]
 

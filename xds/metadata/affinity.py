@@ -97,7 +97,10 @@ class AffinityDomain:
 
     def is_known(self, kind: str, code: str, scheme: str = "") -> bool:
         """Tell whether a value is legal: exact pair of code and scheme, the display does not count."""
-        return kind in self.open or self.concept(kind, code, scheme) is not None
+        if kind in self.open:
+            return True
+        listed = self.codes.get(kind, {})
+        return (code, scheme) in listed or _key(kind, code, scheme) in listed  # most come as they are listed
 
     def concept(self, kind: str, code: str, scheme: str = "") -> Concept | None:
         """Look a code up, whether its CodeType is open or not; None if it is not listed."""

@@ -2,18 +2,19 @@
 
 One representation in memory. Values are as on the wire (a patientId is its CX text, a time its DTM with its
 precision), so that nothing is lost between decoding and encoding; `datatypes` looks inside where a rule needs it.
-Objects are frozen: a change is `dataclasses.replace`. What no row of `attributes` knows survives in `extra_slots`.
+Objects are frozen: a change is `dataclasses.replace`, or `revised`. What no row of `attributes` knows survives in
+`extra_slots`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from xds.metadata.vocabulary import STABLE, AssociationType, AvailabilityStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Identifier:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RegistryObject:
     """What DocumentEntry, SubmissionSet, Folder and Association have in common (ebRIM RegistryObject).
 
@@ -90,8 +91,23 @@ class RegistryObject:
     home: str | None = None
     extra_slots: tuple[Slot, ...] = ()
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Self:
+        """Make an object of fields that are known to be its own, those without default among them.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+        A frozen class is slow to construct: it sets each of thirty fields by a call. Most are at their defaults, which
+        are attributes of the class.
+        """
+        obj = object.__new__(cls)
+        vars(obj).update(fields)
+        return obj
+
+    def revised(self, **changes: Any) -> Self:
+        """A copy with some fields changed, as by `dataclasses.replace`."""
+        return self.of({**vars(self), **changes})
+
+
+@dataclass(frozen=True, kw_only=True)
 class PatientObject(RegistryObject):
     """What DocumentEntry, SubmissionSet and Folder have in common."""
 
@@ -101,7 +117,7 @@ class PatientObject(RegistryObject):
     comments: LocalizedString | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DocumentEntry(PatientObject):
     """DocumentEntry (ITI TF-3 4.2.3.2); `object_type` tells Stable from On-Demand."""
 
@@ -132,7 +148,7 @@ class DocumentEntry(PatientObject):
     limited_metadata: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SubmissionSet(PatientObject):
     """SubmissionSet (ITI TF-3 4.2.3.3)."""
 
@@ -145,7 +161,7 @@ class SubmissionSet(PatientObject):
     node_id: str | None = None  # id of the Classification that says SubmissionSet
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Folder(PatientObject):
     """Folder (ITI TF-3 4.2.3.4)."""
 
@@ -155,7 +171,7 @@ class Folder(PatientObject):
     node_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Association(RegistryObject):
     """Association (ITI TF-3 4.2.2): typed link from `source` to `target`, both ids as in RegistryObject.id."""
 

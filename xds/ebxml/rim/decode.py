@@ -6,7 +6,7 @@ wrong with the *shape*; what is wrong with the *values* is for `metadata.rules`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from xds.ebxml.rim.names import (
@@ -24,13 +24,26 @@ from xds.ebxml.rim.names import (
     VERSION_INFO,
     normal_id,
 )
-from xds.ebxml.rim.reading import Reading, author_of, children, code_of, name_of, read_text, slot_of
+from xds.ebxml.rim.reading import (
+    Reading,
+    author_of,
+    children,
+    code_of,
+    id_of,
+    name_of,
+    read_text,
+    slot_name,
+    slot_of,
+    values_of,
+)
 from xds.ebxml.xml import Element, parse
 from xds.errors import Code as ErrorCode
 from xds.errors import XDSError
 from xds.metadata.attributes import OF, Attribute, Carrier
 from xds.metadata.model import (
     Association,
+    Author,
+    Code,
     DocumentEntry,
     Folder,
     Identifier,
@@ -52,14 +65,18 @@ _OBJECTS = frozenset({EXTRINSIC_OBJECT, REGISTRY_PACKAGE, ASSOCIATION})
 
 
 class _Rows:
-    """The rows of one kind of object, by what its elements are recognised by."""
+    """The rows of one kind of object, by what its elements are recognised by; and who reads a Classification."""
 
     def __init__(self, rows: tuple[Attribute, ...]) -> None:
         self.slots = {row.key: row for row in rows if row.carrier is Carrier.SLOT}
         self.identifiers = {row.key: row for row in rows if row.carrier is Carrier.EXTERNAL_IDENTIFIER}
-        self.classifications = {row.key: row for row in rows if row.carrier in {Carrier.CLASSIFICATION, Carrier.AUTHOR}}
+        self.classifications = {row.key: (row, _PARTS[row.carrier]) for row in rows if row.carrier in _PARTS}
 
 
+_PARTS: Mapping[Carrier, Callable[[Reading, str, Element], Author | Code]] = {
+    Carrier.CLASSIFICATION: code_of,
+    Carrier.AUTHOR: author_of,
+}
 _BY_KEY: dict[type[PatientObject], _Rows] = {kind: _Rows(rows) for kind, rows in OF.items()}
 
 
@@ -198,16 +215,17 @@ def _decode_association(element: Element, siblings: list[Element], report: list[
 
 
 def _association_slot(obj: Reading, element: Element) -> None:
-    slot = slot_of(element)
-    if not obj.once(f"slot {slot.name}"):
+    name = slot_name(element)
+    if not obj.once(f"slot {name}"):
         return
-    if slot.name != "SubmissionSetStatus":
-        obj.unknown_slot(slot)
-    else:
-        if len(slot.values) != 1:
-            obj.wrong(f"the slot SubmissionSetStatus has {len(slot.values)} values instead of one")
-        if slot.values:  # the first, so that no rule takes it for missing
-            obj.fields["submission_set_status"] = slot.values[0].strip(SPACE)
+    if name != "SubmissionSetStatus":
+        obj.unknown_slot(slot_of(element))
+        return
+    values = values_of(element)
+    if len(values) != 1:
+        obj.wrong(f"the slot SubmissionSetStatus has {len(values)} values instead of one")
+    if values:  # the first, so that no rule takes it for missing
+        obj.fields["submission_set_status"] = values[0]
 
 
 def _association_documentation(obj: Reading, element: Element) -> None:
@@ -229,41 +247,45 @@ def _decode_children(obj: Reading, kind: type[PatientObject], siblings: list[Ele
 
 
 def _decode_slot(obj: Reading, element: Element, rows: _Rows) -> None:
-    slot = slot_of(element)
-    row = rows.slots.get(slot.name)
-    if not obj.once(f"slot {slot.name}"):
-        return
+    name = element.get("name") or ""
+    row = rows.slots.get(name) or rows.slots.get(name := name.strip(SPACE))
     if row is None:
-        obj.unknown_slot(slot)
+        if obj.once(f"slot {name}"):
+            obj.unknown_slot(slot_of(element))
         return
-    values = tuple([value.strip(SPACE) for value in slot.values])
+    if row.field in obj.fields:
+        obj.repeated(f"slot {name}")
+        return
+    values = values_of(element)
     if row.many:
         obj.fields[row.field] = values
         return
     if len(values) > 1:
         obj.wrong(f"{row.name} has {len(values)} values instead of one: {', '.join(values)[:200]}")
-    if values:  # the first, so that no rule takes it for missing
-        obj.fields[row.field] = values[0]
+    obj.fields[row.field] = values[0] if values else None  # the first, so that no rule takes it for missing
 
 
 def _decode_classification(obj: Reading, element: Element, rows: _Rows) -> None:
-    if not obj.is_meant(element.get("classifiedObject")):
+    get = element.get
+    if get("classifiedObject") != obj.sent and not obj.is_meant(get("classifiedObject")):
         obj.wrong(
-            f"the Classification {element.get('id')} in it has classifiedObject={element.get('classifiedObject')!r} "
-            f"instead of its id",
+            f"the Classification {get('id')} in it has classifiedObject={get('classifiedObject')!r} instead of its id"
         )
-    if node := normal_id(element.get("classificationNode") or ""):
+    if (sent := get("classificationNode")) and (node := normal_id(sent)):
         _decode_node(obj, node, element)
         return
-    scheme = normal_id(element.get("classificationScheme") or "")
-    row = rows.classifications.get(scheme)
-    if row is None:
-        obj.wrong(f"a Classification with the scheme {scheme!r} is not defined for it")
-    elif row.many:
-        value = (author_of if row.carrier is Carrier.AUTHOR else code_of)(obj, row.name, element)
-        obj.fields[row.field] = (*obj.fields.get(row.field, ()), value)
-    elif obj.once(row.name):
-        obj.fields[row.field] = code_of(obj, row.name, element)
+    scheme = get("classificationScheme") or ""
+    known = rows.classifications.get(scheme) or rows.classifications.get(normal_id(scheme))
+    if known is None:
+        obj.wrong(f"a Classification with the scheme {normal_id(scheme)!r} is not defined for it")
+        return
+    row, part_of = known
+    if row.many:
+        obj.fields[row.field] = (*obj.fields.get(row.field, ()), part_of(obj, row.name, element))
+    elif row.field in obj.fields:
+        obj.repeated(row.name)
+    else:
+        obj.fields[row.field] = part_of(obj, row.name, element)
 
 
 def _decode_node(obj: Reading, node: str, element: Element) -> None:
@@ -271,30 +293,27 @@ def _decode_node(obj: Reading, node: str, element: Element) -> None:
         obj.fields["limited_metadata"] = True
     elif node in (SUBMISSION_SET_NODE, FOLDER_NODE) and obj.kind is not DocumentEntry:
         if obj.once("the Classification that says what it is"):
-            obj.fields["node_id"] = normal_id(element.get("id") or "") or None
+            obj.fields["node_id"] = id_of(element)
     else:
         obj.wrong(f"a Classification with the node {node!r} is not defined for it")
 
 
 def _decode_identifier(obj: Reading, element: Element, rows: _Rows) -> None:
-    scheme = normal_id(element.get("identificationScheme") or "")
-    row = rows.identifiers.get(scheme)
+    get = element.get
+    scheme = get("identificationScheme") or ""
+    row = rows.identifiers.get(scheme) or rows.identifiers.get(normal_id(scheme))
     if row is None:
-        obj.wrong(f"an ExternalIdentifier with the scheme {scheme!r} is not defined for it")
+        obj.wrong(f"an ExternalIdentifier with the scheme {normal_id(scheme)!r} is not defined for it")
         return
-    if not obj.is_meant(element.get("registryObject")):
-        obj.wrong(
-            f"the ExternalIdentifier {row.name} has registryObject={element.get('registryObject')!r} instead of its id"
-        )
+    if get("registryObject") != obj.sent and not obj.is_meant(get("registryObject")):
+        obj.wrong(f"the ExternalIdentifier {row.name} has registryObject={get('registryObject')!r} instead of its id")
     name = name_of(element)
-    if name is None or name.value != row.external_name:
-        obj.wrong(
-            f"the ExternalIdentifier {row.name} has the Name {name.value if name else None!r} "
-            f"instead of {row.external_name!r}"
-        )
-    if obj.once(row.name):
-        part = normal_id(element.get("id") or "") or None
-        obj.fields[row.field] = Identifier((element.get("value") or "").strip(SPACE), part)
+    if name != row.external_name:
+        obj.wrong(f"the ExternalIdentifier {row.name} has the Name {name!r} instead of {row.external_name!r}")
+    if row.field in obj.fields:
+        obj.repeated(row.name)
+    else:
+        obj.fields[row.field] = Identifier((get("value") or "").strip(SPACE), id_of(element))
 
 
 def _decode_text(obj: Reading, element: Element, _rows: _Rows) -> None:

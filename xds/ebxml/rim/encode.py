@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
 
 from xds.ebxml.xml import quoted, text
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Carrier
@@ -20,6 +22,7 @@ from xds.metadata.model import (
     LocalizedString,
     PatientObject,
     RegistryObject,
+    Slot,
     Submission,
     SubmissionSet,
 )
@@ -32,15 +35,6 @@ from xds.metadata.vocabulary import (
     REGISTRY_PACKAGE_TYPE,
     SUBMISSION_SET_NODE,
 )
-
-_ROWS: Mapping[type[PatientObject], tuple[tuple[Attribute, Carrier], ...]] = {
-    kind: tuple(
-        (row, row.carrier)
-        for row in rows
-        if row.carrier not in {Carrier.NAME, Carrier.DESCRIPTION, Carrier.XML_ATTRIBUTE}
-    )
-    for kind, rows in OF.items()
-}
 
 PartId = Callable[[str | None], str]
 """From the id a Classification or ExternalIdentifier came with to the one it is written with."""
@@ -106,21 +100,25 @@ def _element(tag: str, obj: RegistryObject, opening: str, children: str) -> str:
 
 def _children(obj: PatientObject, part_id: PartId, node: str = "") -> str:
     """The children in the order of `rim.xsd`: slots, texts, version, classifications, identifiers."""
-    slots, classifications, identifiers = [], [node], []
-    parent = quoted(obj.id)
-    for row, carrier in _ROWS[type(obj)]:
+    rows, parent = _ROWS[type(obj)], quoted(obj.id)
+    written = []
+    for field, opening in rows.slots:
+        value = getattr(obj, field)
+        if value is not None and value != ():
+            written.append(_slot(opening, value))
+    written += map(_extra_slot, obj.extra_slots)
+    written += _texts(obj.title, obj.comments, obj.version), node
+    for row, write in rows.classifications:
         value = getattr(obj, row.field)
-        if value is None or value == ():
-            continue
-        if carrier is Carrier.SLOT:
-            slots.append(_encode_slot(row.key, value if row.many else (value,)))
-        elif carrier is Carrier.EXTERNAL_IDENTIFIER:
-            identifiers.append(_encode_identifier(parent, row, value, part_id))
-        else:
-            write = _encode_author if carrier is Carrier.AUTHOR else _encode_code
-            classifications += [write(parent, row.key, part, part_id) for part in (value if row.many else (value,))]
-    extra = [_encode_slot(slot.name, slot.values, slot.slot_type) for slot in obj.extra_slots]
-    return "".join((*slots, *extra, _texts(obj.title, obj.comments, obj.version), *classifications, *identifiers))
+        if row.many:
+            written += [write(parent, row.key, part, part_id) for part in value]
+        elif value is not None:
+            written.append(write(parent, row.key, value, part_id))
+    for row, name in rows.identifiers:
+        value = getattr(obj, row.field)
+        if value is not None:
+            written.append(_identifier(parent, row.key, value, name, part_id))
+    return "".join(written)
 
 
 def _association(obj: Association, part_id: PartId) -> str:
@@ -128,64 +126,117 @@ def _association(obj: Association, part_id: PartId) -> str:
         f'objectType="{ASSOCIATION_TYPE}" associationType={quoted(obj.type)} '
         f"sourceObject={quoted(obj.source)} targetObject={quoted(obj.target)}"
     )
-    slots = [_encode_slot(slot.name, slot.values, slot.slot_type) for slot in obj.extra_slots]
-    if obj.submission_set_status is not None:
-        slots.insert(0, _encode_slot("SubmissionSetStatus", (obj.submission_set_status,)))
+    status = _slot(_SUBMISSION_SET_STATUS, obj.submission_set_status) if obj.submission_set_status is not None else ""
+    texts = _texts(obj.title, obj.comments, obj.version)
     documentation = ""
     if obj.documentation is not None:
-        documentation = _encode_code(quoted(obj.id), ASSOCIATION_DOCUMENTATION_SCHEME, obj.documentation, part_id)
-    children = "".join((*slots, _texts(obj.title, obj.comments, obj.version), documentation))
+        documentation = _coded(quoted(obj.id), ASSOCIATION_DOCUMENTATION_SCHEME, obj.documentation, part_id)
+    children = "".join((status, *map(_extra_slot, obj.extra_slots), texts, documentation))
     return _element("Association", obj, opening, children)
 
 
-def _encode_slot(name: str, values: tuple[str, ...], slot_type: str | None = None) -> str:
+# --- slots and texts
+
+
+def _slot_opening(name: str, slot_type: str | None = None) -> str:
     kind = f" slotType={quoted(slot_type)}" if slot_type is not None else ""
-    listed = "".join([f"<rim:Value>{text(value)}</rim:Value>" for value in values])
-    return f"<rim:Slot name={quoted(name)}{kind}><rim:ValueList>{listed}</rim:ValueList></rim:Slot>"
+    return f"<rim:Slot name={quoted(name)}{kind}><rim:ValueList>"
+
+
+_SUBMISSION_SET_STATUS, _CODING_SCHEME = _slot_opening("SubmissionSetStatus"), _slot_opening("codingScheme")
+
+
+def _slot(opening: str, value: str | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        return f"{opening}<rim:Value>{text(value)}</rim:Value></rim:ValueList></rim:Slot>"
+    listed = "".join([f"<rim:Value>{text(item)}</rim:Value>" for item in value])
+    return f"{opening}{listed}</rim:ValueList></rim:Slot>"
+
+
+def _extra_slot(slot: Slot) -> str:
+    return _slot(_slot_opening(slot.name, slot.slot_type), slot.values)
 
 
 def _texts(title: LocalizedString | None, comments: LocalizedString | None, version: str | None) -> str:
-    name = f"<rim:Name>{_encode_localized(title)}</rim:Name>" if title is not None else ""
-    description = f"<rim:Description>{_encode_localized(comments)}</rim:Description>" if comments is not None else ""
+    name = f"<rim:Name>{_localized(title)}</rim:Name>" if title is not None else ""
+    description = f"<rim:Description>{_localized(comments)}</rim:Description>" if comments is not None else ""
     info = f"<rim:VersionInfo versionName={quoted(version)}/>" if version is not None else ""
     return name + description + info
 
 
-def _encode_localized(string: LocalizedString) -> str:
+def _localized(string: LocalizedString) -> str:
     lang = f" xml:lang={quoted(string.lang)}" if string.lang is not None else ""
     charset = f" charset={quoted(string.charset)}" if string.charset is not None else ""
     return f"<rim:LocalizedString{lang}{charset} value={quoted(string.value)}/>"
 
 
-def _classification(parent: str, scheme: str, part: str, node_representation: str, children: str) -> str:
+# --- parts: what has an id of its own
+
+
+def _coded(parent: str, scheme: str, code: Code, part_id: PartId) -> str:
+    name = code.display
+    display = (name.value, name.lang, name.charset) if name is not None else ()
     return (
-        f'<rim:Classification id={quoted(part)} objectType="{CLASSIFICATION_TYPE}" classifiedObject={parent} '
-        f'classificationScheme="{scheme}" '
-        f"nodeRepresentation={quoted(node_representation)}>{children}</rim:Classification>"
+        f"<rim:Classification id={quoted(part_id(code.id))} {_CLASSIFIED}{parent} "
+        f"{_code(scheme, code.code, code.scheme, *display)}</rim:Classification>"
     )
 
 
-def _encode_code(parent: str, scheme: str, code: Code, part_id: PartId) -> str:
-    children = _encode_slot("codingScheme", (code.scheme,))
-    if code.display is not None:
-        children += f"<rim:Name>{_encode_localized(code.display)}</rim:Name>"
-    return _classification(parent, scheme, part_id(code.id), code.code, children)
+_CLASSIFIED = f'objectType="{CLASSIFICATION_TYPE}" classifiedObject='
 
 
-def _encode_author(parent: str, scheme: str, author: Author, part_id: PartId) -> str:
-    slots = []
-    for name, (attribute, _datatype, many) in AUTHOR_SLOTS.items():
-        value = getattr(author, attribute)
-        if value:
-            slots.append(_encode_slot(name, value if many else (value,)))
-    slots += [_encode_slot(slot.name, slot.values, slot.slot_type) for slot in author.extra_slots]
-    return _classification(parent, scheme, part_id(author.id), "", "".join(slots))
+@lru_cache(maxsize=4096)
+def _code(scheme: str, code: str, coding_scheme: str, *display: str | None) -> str:
+    """What a coded attribute's Classification says beside its ids: the same wherever the code is used."""
+    slot = _slot(_CODING_SCHEME, coding_scheme)
+    name = f"<rim:Name>{_localized(LocalizedString(*display))}</rim:Name>" if display else ""  # type: ignore[arg-type]
+    return f'classificationScheme="{scheme}" nodeRepresentation={quoted(code)}>{slot}{name}'
 
 
-def _encode_identifier(parent: str, row: Attribute, identifier: Identifier, part_id: PartId) -> str:
+def _author(parent: str, scheme: str, author: Author, part_id: PartId) -> str:
+    slots = [_slot(opening, value) for field, opening in _AUTHOR_SLOTS if (value := getattr(author, field))]
+    children = "".join((*slots, *map(_extra_slot, author.extra_slots)))
+    return (
+        f"<rim:Classification id={quoted(part_id(author.id))} {_CLASSIFIED}{parent} "
+        f'classificationScheme="{scheme}" nodeRepresentation="">{children}</rim:Classification>'
+    )
+
+
+_AUTHOR_SLOTS = tuple((field, _slot_opening(name)) for name, (field, _datatype, _many) in AUTHOR_SLOTS.items())
+
+
+def _identifier(parent: str, scheme: str, identifier: Identifier, name: str, part_id: PartId) -> str:
     return (
         f"<rim:ExternalIdentifier id={quoted(part_id(identifier.id))} "
-        f'objectType="{EXTERNAL_IDENTIFIER_TYPE}" registryObject={parent} identificationScheme="{row.key}" '
-        f'value={quoted(identifier.value)}><rim:Name><rim:LocalizedString value="{row.external_name}"/></rim:Name>'
-        f"</rim:ExternalIdentifier>"
+        f'objectType="{EXTERNAL_IDENTIFIER_TYPE}" registryObject={parent} identificationScheme="{scheme}" '
+        f"value={quoted(identifier.value)}>{name}</rim:ExternalIdentifier>"
     )
+
+
+# --- the rows of each kind of object, with all that is the same in every object
+
+
+class _Rows:
+    """The rows of one kind of object, by carrier.
+
+    Attributes:
+        slots: field, and the element up to its values.
+        classifications: row, and who writes its parts.
+        identifiers: row, and the Name that its element must carry.
+    """
+
+    def __init__(self, rows: tuple[Attribute, ...]) -> None:
+        self.slots = tuple((row.field, _slot_opening(row.key)) for row in rows if row.carrier is Carrier.SLOT)
+        self.classifications = tuple((row, _PARTS[row.carrier]) for row in rows if row.carrier in _PARTS)
+        self.identifiers = tuple(
+            (row, f"<rim:Name>{_localized(LocalizedString(row.external_name))}</rim:Name>")
+            for row in rows
+            if row.carrier is Carrier.EXTERNAL_IDENTIFIER
+        )
+
+
+_PARTS: Mapping[Carrier, Callable[[str, str, Any, PartId], str]] = {
+    Carrier.CLASSIFICATION: _coded,
+    Carrier.AUTHOR: _author,
+}
+_ROWS: Mapping[type[PatientObject], _Rows] = {kind: _Rows(rows) for kind, rows in OF.items()}

@@ -169,23 +169,21 @@ def association_error(code: Code, assoc: Association, problem: str) -> XDSError:
     return XDSError(code, bounded(f"Association {assoc.id} ({name}): {problem}"), assoc.id or None)
 
 
-def parts(obj: RegistryObject) -> Iterator[CodedValue | Author | Identifier]:
+def parts(obj: RegistryObject) -> list[CodedValue | Author | Identifier]:
     """The Classifications and ExternalIdentifiers of an object: whatever has an id of its own."""
     if isinstance(obj, Association):
-        if obj.documentation is not None:
-            yield obj.documentation
-        return
-    if not isinstance(obj, PatientObject):
-        return
-    for row in _PARTS[type(obj)]:
+        return [] if obj.documentation is None else [obj.documentation]
+    found: list[CodedValue | Author | Identifier] = []
+    for row in _PARTS.get(type(obj), ()):
         value = getattr(obj, row.field)
         if row.many:
-            yield from value
+            found += value
         elif value is not None:
-            yield value
+            found.append(value)
+    return found
 
 
-_PARTS: Mapping[type[PatientObject], tuple[Attribute, ...]] = {
+_PARTS: Mapping[type[RegistryObject], tuple[Attribute, ...]] = {
     kind: tuple(
         row for row in rows if row.carrier in {Carrier.CLASSIFICATION, Carrier.AUTHOR, Carrier.EXTERNAL_IDENTIFIER}
     )

@@ -44,12 +44,11 @@ def ids_are_unique(message: Message, _facts: Facts) -> Iterator[XDSError]:
             yield XDSError(Code.XDSRegistryMetadataError, f"the id is no valid UUID: {problem}", id_)
 
 
-def _ids(obj: RegistryObject) -> Iterator[str]:
-    yield obj.id
-    for part in parts(obj):
-        yield part.id or ""
+def _ids(obj: RegistryObject) -> list[str]:
+    ids = [obj.id, *[part.id or "" for part in parts(obj)]]
     if isinstance(obj, SubmissionSet | Folder):
-        yield obj.node_id or ""
+        ids.append(obj.node_id or "")
+    return ids
 
 
 def one_submission_set(message: Message, _facts: Facts) -> Iterator[XDSError]:
@@ -76,11 +75,14 @@ def _by_reference(message: Message, assoc: Association) -> bool:
     return assoc.target not in message.objects and assoc in message.members.get(assoc.target, ())
 
 
+_TYPES = frozenset(AssociationType)
+
+
 def associations_are_legal(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """Types of Table 4.2.2-1, different ends, the SubmissionSet only as source of HasMember (TF-3 4.2.2)."""
     sets = {sset.id for sset in message.submission.submission_sets}
     for assoc in message.submission.associations:
-        if assoc.type not in frozenset(AssociationType):
+        if assoc.type not in _TYPES:
             yield association_error(
                 Code.XDSRegistryMetadataError, assoc, f"the associationType {assoc.type!r} is not allowed here"
             )

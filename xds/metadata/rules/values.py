@@ -2,77 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from xds.errors import Code, XDSError
 from xds.metadata.affinity import PLAIN, AffinityDomain, CodeType
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Attribute, Carrier, Optionality
-from xds.metadata.datatypes import DATATYPES, source_patient_info_faults
+from xds.metadata.datatypes import DATATYPES, repeated_pid_fields
 from xds.metadata.dtm import dtm_not_after
 from xds.metadata.hl7 import CodedString
-from xds.metadata.model import Author
+from xds.metadata.model import Author, PatientObject
 from xds.metadata.model import Code as CodedValue
 from xds.metadata.rules.message import Facts, Message, Rule, association_error, metadata_error
 
 MAX_SIZE = (1 << 63) - 1
 """Octets; what the registry and everybody's file systems can count."""
+_MAX_DIGITS = len(str(MAX_SIZE))
 
 
 def attributes_are_valid(message: Message, facts: Facts) -> Iterator[XDSError]:
     """What the table says of each attribute: presence, data type, length, code (TF-3 4.3.1, 4.2.3.1.7)."""
     for obj in message.submission.packages:
-        for row in OF[type(obj)]:
-            value = getattr(obj, row.field)
-            for problem in _attribute(row, value, facts):
-                yield metadata_error(obj, f"{row.name} {problem}")
+        for row, problem in _problems(obj, facts):
+            yield metadata_error(obj, f"{row.name} {problem}")
 
 
-def _attribute(row: Attribute, value: object, facts: Facts) -> Iterator[str]:
-    optionality = row.on_demand if facts.on_demand else row.stable
-    if value is None or value == ():
-        if optionality is Optionality.REQUIRED:
-            yield "is missing; it is required"
-        return
-    if optionality is Optionality.PROHIBITED:
-        yield "must not be given"
-        return
-    for item in value if isinstance(value, tuple) else (value,):
-        yield from _value(row, item, facts.affinity)
+def _problems(obj: PatientObject, facts: Facts) -> Iterator[tuple[Attribute, str]]:
+    affinity = facts.affinity
+    for row, optionality, check in _CHECKS[type(obj), facts.on_demand]:
+        value = getattr(obj, row.field)
+        values = value if row.many else () if value is None else (value,)
+        if not values:
+            if optionality is _REQUIRED:
+                yield row, "is missing; it is required"
+            continue
+        if optionality is _PROHIBITED:
+            yield row, "must not be given"
+            continue
+        for item in values:
+            for problem in check(item, affinity):
+                yield row, problem
 
 
-def _value(row: Attribute, value: object, affinity: AffinityDomain) -> Iterator[str]:
-    if isinstance(value, CodedValue):
-        yield from _code(row, value, affinity)
-    elif isinstance(value, Author):
-        yield from _author(value, affinity)
-    else:
-        text = str(getattr(value, "value", value))
-        yield from _text(row, text)
-        if text and row.name in PLAIN and not affinity.is_known(row.name, text):
-            yield f"{text!r} is not in the affinity domain's codes"
+_REQUIRED, _PROHIBITED = Optionality.REQUIRED, Optionality.PROHIBITED
+
+_Check = Callable[[Any, AffinityDomain], Iterable[str]]
+"""What is wrong with one value of an attribute."""
 
 
-def _text(row: Attribute, text: str) -> Iterator[str]:
-    if not text:
-        if row.carrier not in _TEXTS or row.stable is Optionality.REQUIRED:
-            yield "is empty"
-    elif row.limit is not None and len(text) > row.limit:
-        yield f"has {len(text)} characters, at most {row.limit} are allowed: {text[:60]!r}..."
-    elif row.datatype is not None and (problem := DATATYPES[row.datatype].check(text)):
-        yield f"is not valid: {problem}"
+def _text(row: Attribute) -> _Check:
+    check = DATATYPES[row.datatype].check if row.datatype is not None else lambda _: None
+    may_be_empty = row.carrier in _TEXTS and row.stable is not _REQUIRED
+    is_plain = row.name in PLAIN
+
+    def problems(text: str, affinity: AffinityDomain) -> Iterable[str]:
+        if not text:
+            return () if may_be_empty else ("is empty",)
+        found = []
+        if row.limit is not None and len(text) > row.limit:
+            found.append(f"has {len(text)} characters, at most {row.limit} are allowed: {text[:60]!r}...")
+        elif problem := check(text):
+            found.append(f"is not valid: {problem}")
+        if is_plain and not affinity.is_known(row.name, text):
+            found.append(f"{text!r} is not in the affinity domain's codes")
+        return found
+
+    return problems
 
 
 _TEXTS = frozenset({Carrier.NAME, Carrier.DESCRIPTION})  # sources that have no title or comments send empty ones
 
 
-def _code(row: Attribute, code: CodedValue, affinity: AffinityDomain) -> Iterator[str]:
-    if not code.code or not code.scheme:
-        return  # the codec has said so
-    if row.codes and not affinity.is_known(row.codes, code.code, code.scheme):
-        yield f"({code.code!r}, codingScheme {code.scheme!r}) is not in the affinity domain's codes"
+def _text_inside(row: Attribute) -> _Check:
+    problems = _text(row)
+    return lambda part, affinity: problems(part.value, affinity)
 
 
-def _author(author: Author, affinity: AffinityDomain) -> Iterator[str]:
+def _code(row: Attribute) -> _Check:
+    def problems(code: CodedValue, affinity: AffinityDomain) -> Iterable[str]:
+        if not code.code or not code.scheme:
+            return ()  # the codec has said so
+        if not row.codes or affinity.is_known(row.codes, code.code, code.scheme):
+            return ()
+        return (f"({code.code!r}, codingScheme {code.scheme!r}) is not in the affinity domain's codes",)
+
+    return problems
+
+
+def _author_problems(author: Author, affinity: AffinityDomain) -> Iterator[str]:
     if author.person is None and not author.institutions and not author.telecommunications:
         yield "needs at least one of authorPerson, authorInstitution, authorTelecommunication"
     for slot, (field_, datatype, _many) in AUTHOR_SLOTS.items():
@@ -97,6 +114,24 @@ def _is_known(affinity: AffinityDomain, kind: str, text: str) -> bool:
     return affinity.is_known(kind, coded.code, coded.scheme)
 
 
+_CHECK_OF: Mapping[Carrier, Callable[[Attribute], _Check]] = {
+    Carrier.SLOT: _text,
+    Carrier.XML_ATTRIBUTE: _text,
+    Carrier.NAME: _text_inside,
+    Carrier.DESCRIPTION: _text_inside,
+    Carrier.EXTERNAL_IDENTIFIER: _text_inside,
+    Carrier.CLASSIFICATION: _code,
+    Carrier.AUTHOR: lambda _row: _author_problems,
+}
+_CHECKS = {
+    (kind, on_demand): tuple(
+        (row, row.on_demand if on_demand else row.stable, _CHECK_OF[row.carrier](row)) for row in rows
+    )
+    for kind, rows in OF.items()
+    for on_demand in (False, True)
+}
+
+
 def service_times_agree(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """ServiceStartTime is not after serviceStopTime, as far as their precision tells (TF-3 4.2.3.2.19, 4.2.3.2.20)."""
     for entry in message.submission.entries:
@@ -107,19 +142,16 @@ def service_times_agree(message: Message, _facts: Facts) -> Iterator[XDSError]:
 
 def source_patient_info(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """PID-7 and PID-8 stand at most once (TF-3 4.2.3.2.23); each value alone is looked at by its row of the table."""
-    check = DATATYPES["SourcePatientInfo"].check
     for entry in message.submission.entries:
-        said = set(map(check, entry.source_patient_info))
-        for problem in source_patient_info_faults(entry.source_patient_info):
-            if problem not in said:
-                yield metadata_error(entry, f"sourcePatientInfo: {problem}")
+        for problem in repeated_pid_fields(entry.source_patient_info):
+            yield metadata_error(entry, f"sourcePatientInfo: {problem}")
 
 
 def sizes_are_possible(message: Message, _facts: Facts) -> Iterator[XDSError]:
     """A size is one that octets can be counted with (TF-3 4.2.3.2.21)."""
     for entry in message.submission.entries:
         size = entry.size or ""
-        if DATATYPES["Integer"].check(size) is None and int(size) > MAX_SIZE:
+        if len(size) >= _MAX_DIGITS and DATATYPES["Integer"].check(size) is None and int(size) > MAX_SIZE:
             yield metadata_error(entry, f"size is {size[:40]}, no document is larger than {MAX_SIZE} octets")
 
 
