@@ -1,23 +1,25 @@
-"""Who may say what a uniqueId means: claims on the repository's table, each in a transaction of its own.
+"""Who may say what a uniqueId means: claims on the repository's table.
 
 claim      pending, or join an equal document that is already there
 confirm    registered
 withdraw   the submission was refused: remove what nobody else relies on
+
+The first two are given the engine: on PostgreSQL each is as a rule one statement that is a transaction by itself, so
+one round trip.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
+from sqlalchemy import Connection, Engine, and_, delete, select, update
 
+from repository import statements
 from repository.models import State, document
+from xds import database
 
 _doc = document.c
 
@@ -50,25 +52,37 @@ _COLUMNS = (_doc.unique_id, _doc.key, _doc.hash, _doc.size, _doc.mime_type, _doc
 
 def find(connection: Connection, unique_ids: list[str]) -> dict[str, Document]:
     """The documents of these uniqueIds, as far as they are known."""
-    rows = connection.execute(select(*_COLUMNS).where(_doc.unique_id.in_(unique_ids)))
-    return {row.unique_id: _document(row) for row in rows}
+    return _by_unique_id(statements.find(connection, unique_ids))
 
 
-def _document(row: Any) -> Document:
-    return Document(
-        row.unique_id, row.key, row.hash.hex(), row.size, row.mime_type, row.state == State.REGISTERED, row.claimed
-    )
+def _by_unique_id(rows: Iterable[Any]) -> dict[str, Document]:
+    return {row[0]: _document(row) for row in rows}
 
 
-def claim(connection: Connection, wanted: list[Document]) -> dict[str, Document]:
+def _document(row: statements.FoundRow) -> Document:
+    unique_id, key, hash_, size, mime_type, state, claimed = row
+    return Document(unique_id, key, hash_.hex(), size, mime_type, state == State.REGISTERED, claimed)
+
+
+def claim(engine: Engine, wanted: list[Document]) -> dict[str, Document]:
     """Claim uniqueIds for documents whose octets are durable.
 
     Returns:
         For each uniqueId the document it means from now on: the wanted one, or another that was first. An equal one
         that is pending is joined: it will not be removed while this submission goes on.
+
+    Raises:
+        SQLAlchemyError: some may be claimed, and if the connection was lost may be claimed even later.
     """
-    now = int(time.time())
-    new = _insert(connection, wanted, now)
+    new = database.write_at_once(engine, lambda connection: _insert(connection, wanted))
+    others = [doc for doc in wanted if doc.unique_id not in new]
+    if not others:
+        return new
+    return new | database.write(engine, lambda connection: _claim_or_join(connection, others))
+
+
+def _claim_or_join(connection: Connection, wanted: list[Document]) -> dict[str, Document]:
+    new = _insert(connection, wanted)
     others = [doc for doc in wanted if doc.unique_id not in new]
     if not others:
         return new
@@ -76,41 +90,23 @@ def claim(connection: Connection, wanted: list[Document]) -> dict[str, Document]
     joined = [value for doc in others if (value := doc.unique_id) in meant and same_octets(doc, meant[value])]
     if joined:
         pending = and_(_doc.unique_id.in_(joined), _doc.state == State.PENDING)
-        connection.execute(update(document).where(pending).values(holders=_doc.holders + 1, claimed=now))
+        values = {"holders": _doc.holders + 1, "claimed": int(time.time())}
+        connection.execute(update(document).where(pending).values(values))
     withdrawn = [doc for doc in others if doc.unique_id not in meant]  # between the two statements
-    return new | meant | (claim(connection, withdrawn) if withdrawn else {})
+    return new | meant | (_claim_or_join(connection, withdrawn) if withdrawn else {})
 
 
-def _insert(connection: Connection, wanted: list[Document], now: int) -> dict[str, Document]:
+def _insert(connection: Connection, wanted: list[Document]) -> dict[str, Document]:
     """Insert what nobody has claimed yet, in one order, so that no two submissions wait for each other."""
-    rows = [_row(doc, now) for doc in sorted(wanted, key=attrgetter("unique_id"))]
-    inserted = set(connection.scalars(_INSERTS[connection.dialect.name], rows))
+    rows = sorted((doc.unique_id, doc.key, bytes.fromhex(doc.hash), doc.size, doc.mime_type) for doc in wanted)
+    inserted = statements.insert(connection, rows, int(time.time()))
     return {doc.unique_id: doc for doc in wanted if doc.unique_id in inserted}
-
-
-_INSERTS: Mapping[str, ReturningInsert[Any]] = {
-    "postgresql": postgresql.insert(document).on_conflict_do_nothing().returning(_doc.unique_id),
-    "sqlite": sqlite.insert(document).on_conflict_do_nothing().returning(_doc.unique_id),
-}
 
 
 def find_for_update(connection: Connection, unique_ids: list[str]) -> dict[str, Document]:
     """As `find`, locking the rows in one order, so that no two submissions wait for each other."""
     query = select(*_COLUMNS).where(_doc.unique_id.in_(unique_ids)).order_by(_doc.unique_id).with_for_update()
-    return {row.unique_id: _document(row) for row in connection.execute(query)}
-
-
-def _row(doc: Document, now: int) -> dict[str, object]:
-    return {
-        "unique_id": doc.unique_id,
-        "key": doc.key,
-        "hash": bytes.fromhex(doc.hash),
-        "size": doc.size,
-        "mime_type": doc.mime_type,
-        "state": State.PENDING,
-        "holders": 1,
-        "claimed": now,
-    }
+    return _by_unique_id(connection.execute(query))
 
 
 def same_octets(one: Document, other: Document) -> bool:
@@ -118,23 +114,13 @@ def same_octets(one: Document, other: Document) -> bool:
     return one.hash == other.hash and one.size == other.size
 
 
-def confirm(connection: Connection, unique_ids: list[str]) -> None:
+def confirm(engine: Engine, unique_ids: list[str]) -> None:
     """The registry has accepted a DocumentEntry for each.
 
     PostgreSQL need not wait for its disk: what a crash undoes is a claim left pending, which is served all the same and
     settled by asking the registry.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_NEED_NOT_LAST)
-    connection.execute(_CONFIRM, {"unique_ids": unique_ids})
-
-
-_NEED_NOT_LAST = text("SET LOCAL synchronous_commit TO OFF")
-_CONFIRM = (
-    update(document)
-    .where(_doc.unique_id.in_(bindparam("unique_ids", expanding=True)), _doc.state == State.PENDING)
-    .values(state=State.REGISTERED, holders=0)
-)
+    database.write_at_once(engine, lambda connection: statements.confirm(connection, unique_ids))
 
 
 def withdraw(connection: Connection, docs: list[Document]) -> list[str]:
@@ -166,7 +152,14 @@ def take_over(connection: Connection, old: Document, new: Document) -> bool:
         _doc.state == State.PENDING,
         _doc.claimed == old.claimed,
     )
-    values = _row(new, int(time.time()))
+    values = {
+        "key": new.key,
+        "hash": bytes.fromhex(new.hash),
+        "size": new.size,
+        "mime_type": new.mime_type,
+        "holders": 1,
+        "claimed": int(time.time()),
+    }
     return bool(connection.execute(update(document).where(stale).values(values)).rowcount)
 
 
@@ -178,10 +171,5 @@ def discard(connection: Connection, old: Document) -> bool:
 
 def left_behind(connection: Connection, before: int) -> list[Document]:
     """Pending documents claimed before a time (seconds since 1970): crashed, or of unknown outcome."""
-    rows = connection.execute(select(*_COLUMNS).where(_doc.state == State.PENDING, _doc.claimed < before))
-    return [_document(row) for row in rows]
-
-
-def meant_keys(connection: Connection, keys: list[str]) -> set[str]:
-    """Those of the store's keys that a uniqueId means."""
-    return set(connection.scalars(select(_doc.key).where(_doc.key.in_(keys))))
+    query = select(*_COLUMNS).where(_doc.state == State.PENDING, _doc.claimed < before)
+    return list(_by_unique_id(connection.execute(query)).values())

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from repository.storage import StoreError, StoreFull, TooLarge
 from xds import database
@@ -38,6 +38,11 @@ def attempt(work: Callable[[], T], caller: Caller) -> T:
         trouble = database.trouble(error)
         log.error("message %s: %s: %s", caller.message_id, trouble.name, getattr(error, "orig", None) or error)  # noqa: TRY400
         raise Refused([XDSError(_CODE[trouble], f"{trouble.value} (message {caller.message_id})")]) from error
+
+
+def connection_lost(refused: Refused) -> bool:
+    """Tell whether what `attempt` refused was not answered: the database may have done it, or may do it yet."""
+    return isinstance(refused.__cause__, DBAPIError) and refused.__cause__.connection_invalidated
 
 
 def store_error(error: StoreError, what: str, location: str, caller: Caller) -> XDSError:

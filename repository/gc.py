@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from repository import claims
 from repository.claims import Document
 from repository.lookup import Lookup
+from repository.meant import MeantKeys, among
 from repository.provide import STALE_SECONDS
 from repository.storage import ObjectInfo, ObjectStore
 from xds import database
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=24)
 _CALLER = Caller("xds gc")
-_BATCH = 10_000  # objects for one reading of the table, which has no index by key: documents are paid by the byte
+_BATCH = 10_000  # orphans for one reading of the table; they are to be gone soon after it
 
 
 @dataclass
@@ -103,16 +104,17 @@ def _settle_claims(
 
 def _settle(engine: Engine, store: ObjectStore, doc: Document, *, registered: bool) -> None:
     if registered:
-        database.write(engine, lambda connection: claims.confirm(connection, [doc.unique_id]))
+        claims.confirm(engine, [doc.unique_id])
     elif database.write(engine, lambda connection: claims.discard(connection, doc)):
         store.delete(doc.key)
 
 
 def _remove_orphans(engine: Engine, store: ObjectStore, before: datetime, report: Report, *, dry_run: bool) -> None:
-    old = (info for info in store.list() if info.modified < before)
-    for batch in _batches(old):
-        keys = [info.key for info in batch]
-        meant = database.read(engine, lambda connection, keys=keys: claims.meant_keys(connection, keys))  # type: ignore[misc]
+    keys = MeantKeys(engine)
+    suspects = (info for info in store.list() if info.modified < before and info.key not in keys)
+    for batch in _batches(suspects):
+        # Time has gone by, and a submission that arrived slowly may have claimed its first document meanwhile.
+        meant = among(engine, [info.key for info in batch])
         for info in batch:
             if info.key not in meant:
                 _remove_orphan(store, info, report, dry_run=dry_run)

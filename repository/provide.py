@@ -8,8 +8,8 @@
     6  register (ITI-42)
     7  confirm the claims, or withdraw them and remove what nobody relies on
 
-What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 6 is
-unknown, the octets stay; `gc` asks the registry later.
+What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 4
+or 6 is unknown, the octets stay; `gc` asks the registry later.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,9 +26,9 @@ from sqlalchemy import Connection, Engine
 
 from repository import claims
 from repository.claims import Document
-from repository.failures import attempt, call_registry, store_error
+from repository.failures import attempt, call_registry, connection_lost, store_error
 from repository.lookup import Lookup
-from repository.storage import ObjectStore, StoredObject, StoreError
+from repository.storage import ObjectStore, SpareThreads, StoredObject, StoreError, put_soon
 from xds import database
 from xds.actors import DocumentRegistry
 from xds.ebxml.xdsb import ProvidedEntry, provided_entries
@@ -46,23 +48,28 @@ class Provision:
     """One ITI-41 request on its way.
 
     Attributes:
-        stored: uniqueId-independent: id of the ExtrinsicObject -> the object written for it.
+        storing: id of the ExtrinsicObject -> the object being written for it.
+        stored: id of the ExtrinsicObject -> the object written for it.
         claimed: uniqueId -> the document it means, for those this submission relies on.
         unreadable: id of the ExtrinsicObject -> why the octets of its part cannot be decoded.
+        in_doubt: a claim was not answered and may still be carried out.
         started: `time.monotonic()` when it began.
     """
 
     engine: Engine
     store: ObjectStore
+    spare: SpareThreads
     registry: DocumentRegistry
     lookup: Lookup
     repository_unique_id: str
     request: ProvideAndRegister
     caller: Caller
     limit: int | None = None
+    storing: dict[str, Future[StoredObject]] = field(default_factory=dict)
     stored: dict[str, StoredObject] = field(default_factory=dict)
     claimed: dict[str, Document] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    in_doubt: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def run(self) -> RegistryResponse:
@@ -88,20 +95,35 @@ class Provision:
     # Steps 2 and 3
 
     def _store(self, entries: dict[str, ProvidedEntry]) -> None:
+        """Small documents are stored side by side, while the next is read."""
         for submitted in self.request.documents:
-            if submitted.id in entries and submitted.id not in self.stored:
-                stored = self._put(submitted)
-                if stored is not None:
-                    self.stored[submitted.id] = stored
+            if submitted.id in entries and submitted.id not in self.stored and submitted.id not in self.storing:
+                self._put(submitted, more=len(self.stored) + len(self.storing) + 1 < len(entries))
+            while self.storing and next(iter(self.storing.values())).done():
+                self._settle_first()
+        while self.storing:
+            self._settle_first()
 
-    def _put(self, submitted: SubmittedDocument) -> StoredObject | None:
+    def _put(self, submitted: SubmittedDocument, *, more: bool) -> None:
         try:
-            return self.store.put(submitted.content, limit=self.limit)
+            with self._naming(submitted.id):
+                self.storing[submitted.id] = put_soon(
+                    self.store, submitted.content, self.spare, more=more, limit=self.limit
+                )
         except XDSError as error:  # what the part holds cannot be decoded: it counts as a missing document
             self.unreadable[submitted.id] = error.context
-            return None
+
+    def _settle_first(self) -> None:
+        id_ = next(iter(self.storing))
+        with self._naming(id_):
+            self.stored[id_] = self.storing.pop(id_).result()
+
+    @contextmanager
+    def _naming(self, id_: str) -> Iterator[None]:
+        try:
+            yield
         except StoreError as error:
-            raise Refused([store_error(error, f"the Document {submitted.id!r}", submitted.id, self.caller)]) from error
+            raise Refused([store_error(error, f"the Document {id_!r}", id_, self.caller)]) from error
 
     def _differing(self, entries: dict[str, ProvidedEntry]) -> Iterator[XDSError]:
         for id_, stored in self.stored.items():
@@ -113,8 +135,12 @@ class Provision:
         wanted = [_document(entries[id_], stored) for id_, stored in self.stored.items()]
         if not wanted:
             return
-        self.claimed = {doc.unique_id: doc for doc in wanted}  # until we know better: the commit's answer may be lost
-        meant = self._write(lambda connection: claims.claim(connection, wanted))
+        self.claimed = {doc.unique_id: doc for doc in wanted}  # until we know better
+        try:
+            meant = attempt(lambda: claims.claim(self.engine, wanted), self.caller)
+        except Refused as refused:
+            self.in_doubt = connection_lost(refused)
+            raise
         same = {value for value, doc in self.claimed.items() if claims.same_octets(doc, meant[value])}
         self.claimed = {value: meant[value] for value in same}
         faults = [fault for doc in wanted if doc.unique_id not in same for fault in self._contest(meant, doc)]
@@ -179,13 +205,16 @@ class Provision:
     def _confirm(self) -> None:
         # A claim left pending is still served: `Lookup` asks the registry and confirms it then.
         try:
-            self._write(lambda connection: claims.confirm(connection, list(self.claimed)))
+            attempt(lambda: claims.confirm(self.engine, list(self.claimed)), self.caller)
         except Refused as refused:
             log.warning("message %s: registered, not yet confirmed: %s", self.caller.message_id, refused)
 
     def _undo(self) -> None:
         """Remove what this submission brought and nobody else relies on; what fails here is found by `gc`."""
-        brought = [stored.key for stored in self.stored.values()]
+        if self.in_doubt:  # octets that were removed now might be claimed a moment later
+            log.warning("message %s: the claim was not answered: its documents stay until gc", self.caller.message_id)
+            return
+        brought = [stored.key for stored in self._all_stored()]
         if self.claimed:
             try:
                 brought = self._write(lambda connection: self._withdraw(connection, brought))
@@ -193,6 +222,12 @@ class Provision:
                 log.warning("message %s: claims not withdrawn: %s", self.caller.message_id, refused)
                 return
         self._remove(brought)
+
+    def _all_stored(self) -> Iterator[StoredObject]:
+        yield from self.stored.values()
+        for future in self.storing.values():
+            if not future.exception():
+                yield future.result()
 
     def _withdraw(self, connection: Connection, brought: list[str]) -> list[str]:
         released = claims.withdraw(connection, list(self.claimed.values()))

@@ -51,7 +51,7 @@ class Retrieval:
     caller: Caller
     errors: list[XDSError] = field(default_factory=list)
     held: int = 0
-    ahead: dict[str, Future[bytes | Exception]] = field(default_factory=dict)
+    ahead: dict[str, Future[bytes]] = field(default_factory=dict)
 
     def run(self, requests: Sequence[DocumentRequest]) -> RetrieveDocumentSetResponse:
         """Answer each request once, in the order asked."""
@@ -103,12 +103,12 @@ class Retrieval:
             return True
         if not self.lookup.is_registered(doc, self.caller):
             return False
-        attempt(lambda: database.write(self.engine, lambda conn: claims.confirm(conn, [doc.unique_id])), self.caller)
+        attempt(lambda: claims.confirm(self.engine, [doc.unique_id]), self.caller)
         return True
 
     def _content(self, doc: Document) -> Readable:
         if doc.key in self.ahead:
-            return io.BytesIO(_result(self.ahead[doc.key]))
+            return io.BytesIO(self.ahead[doc.key].result())
         if not self._fits(doc):
             if self.store.stat(doc.key).size != doc.size:
                 raise DocumentCorrupt(f"object {doc.key} has another size than the document {doc.unique_id}")
@@ -128,7 +128,7 @@ class Retrieval:
         for doc in small[:-1]:
             if self._fits(doc):
                 self.held += doc.size
-                self.ahead[doc.key] = self.spare.submit(partial(_tried, self.store, doc))
+                self.ahead[doc.key] = self.spare.submit(partial(_compared, self.store, doc))
 
 
 def _unconfirmed(error: XDSError, unique_id: str) -> XDSError:
@@ -143,20 +143,6 @@ def _compared(store: ObjectStore, doc: Document) -> bytes:
     if hashlib.sha1(octets, usedforsecurity=False).hexdigest() != doc.hash:
         raise DocumentCorrupt(f"object {doc.key} has other octets than the document {doc.unique_id}")
     return octets
-
-
-def _tried(store: ObjectStore, doc: Document) -> bytes | Exception:
-    try:
-        return _compared(store, doc)
-    except (StoreError, DocumentCorrupt) as error:
-        return error
-
-
-def _result(future: Future[bytes | Exception]) -> bytes:
-    result = future.result()
-    if isinstance(result, Exception):
-        raise result
-    return result
 
 
 def _pieces(reader: ObjectReader) -> Iterator[bytes]:

@@ -49,6 +49,7 @@ class Repository:
         provision = Provision(
             engine=self.engine,
             store=self.store,
+            spare=self._spare,
             registry=self.registry,
             lookup=self._lookup,
             repository_unique_id=self.unique_id,

@@ -111,6 +111,6 @@ class MemoryStore:
             raise ObjectMissing(key) from None
 
     def _check_room(self, coming: int) -> None:
-        used = sum(len(data) for data, _ in self.objects.values())
+        used = sum(len(data) for data, _ in tuple(self.objects.values()))
         if self.full or (self.room is not None and used + coming > self.room):
             raise StoreFull("the test filled the store")

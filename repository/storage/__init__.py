@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from repository.storage.contract import (
+    FOLDERS,
     ObjectInfo,
     ObjectMissing,
     ObjectReader,
@@ -20,12 +21,13 @@ from repository.storage.contract import (
 )
 from repository.storage.directory import DirectoryStore
 from repository.storage.s3url import describe, is_s3, parse
-from repository.storage.together import SpareThreads, put_all
+from repository.storage.together import SpareThreads, put_soon
 
 if TYPE_CHECKING:
     from repository.storage.s3 import S3Store
 
 __all__ = [
+    "FOLDERS",
     "ObjectInfo",
     "ObjectMissing",
     "ObjectReader",
@@ -39,7 +41,7 @@ __all__ = [
     "TooLarge",
     "describe",
     "open_store",
-    "put_all",
+    "put_soon",
 ]
 
 

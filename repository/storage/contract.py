@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024
 """Bytes per read of a source: large enough for hashlib and the kernel to work outside the interpreter lock."""
 
+_DIGITS = "234567abcdefghijklmnopqrstuvwxyz"
 _KEY = re.compile(r"[a-z2-7]{2}/[a-z2-7]{22}")
+
+FOLDERS = [first + second for first in _DIGITS for second in _DIGITS]
+"""What keys begin with, in the order of their octets."""
 
 
 class StoreError(Exception):
@@ -152,9 +156,10 @@ class ObjectStore(Protocol):
         """Remove an object; one that is not there counts as removed."""
 
     def list(self) -> Iterator[ObjectInfo]:
-        """Yield every object in any order, those of a running or killed `put` perhaps among them.
+        """Yield every object, folder by folder in their order if that can be had, else in any order.
 
-        A caller that looks for orphans leaves the young ones alone: their row may be on its way.
+        Those of a running or killed `put` may be among them. A caller that looks for orphans leaves the young ones
+        alone: their row may be on its way.
         """
 
     def sweep(self, before: datetime) -> int:

@@ -96,7 +96,7 @@ class DirectoryStore:
     def list(self) -> Iterator[ObjectInfo]:
         """See `ObjectStore.list`; what has no name of ours (lost+found, .nfs files) is passed over."""
         with _translated(f"list {self._root}", self._unmounted):
-            folders = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
+            folders = sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir())
         for folder in folders:
             with _translated(f"list {self._root}/{folder}"):
                 found = list(self._list_folder(folder))

@@ -1,14 +1,14 @@
 """The object store in an S3 bucket; the only file that imports minio.
 
-A document of up to 8 MiB is one request, PUT. A longer one is a multipart upload in parts of 8 MiB, two of them under
-way while the next is read: 24 MiB of memory per document. The client's own `put_object` is not used for streams: of
-unknown length it keeps 64 to 96 MiB, copies every part three times, reads on to the end of the source after a part was
-refused, leaves its threads behind when the source fails, and lets an error of its clean-up hide the source's.
+A document of up to 8 MiB is one request, PUT, and is in memory once. A longer one is a multipart upload in parts of
+8 MiB, two of them under way while the next is read: 24 MiB of memory per document. The client's own `put_object` is not
+used: it copies what it is given, and of unknown length it keeps 64 to 96 MiB, copies every part three times, reads on
+to the end of the source after a part was refused, leaves its threads behind when the source fails, and lets an error of
+its clean-up hide the source's.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import ssl
 from collections import deque
@@ -187,7 +187,7 @@ class S3Store:
 
     def _put_whole(self, name: str, data: bytearray) -> None:
         with self._translated("store an object"):
-            self._client.put_object(self._bucket, name, io.BytesIO(data), len(data), _CONTENT_TYPE)
+            self._client.put(self._bucket, name, data)
 
     def _put_parts(self, name: str, parts: Iterator[bytearray]) -> None:
         with self._translated("begin an upload"):
@@ -256,11 +256,14 @@ class _Client(Minio):
             if error.code not in _MADE_MEANWHILE:
                 raise
 
+    def put(self, bucket: str, name: str, data: bytearray) -> None:
+        # the client hashes and sends any buffer; its annotation is narrower than its code
+        self._put_object(bucket, name, cast("bytes", data), {"Content-Type": _CONTENT_TYPE})
+
     def begin(self, bucket: str, name: str) -> str:
         return self._create_multipart_upload(bucket, name, {"Content-Type": _CONTENT_TYPE})
 
     def send(self, bucket: str, name: str, upload: str, number: int, part: bytearray) -> str:
-        # the client hashes and sends any buffer; its annotation is narrower than its code
         return self._upload_part(bucket, name, cast("bytes", part), None, upload, number)
 
     def finish(self, bucket: str, name: str, upload: str, etags: deque[str]) -> None:

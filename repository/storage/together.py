@@ -8,15 +8,14 @@ other threads while the next is read.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from threading import Semaphore
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from repository.storage.contract import CHUNK, StoreError
+from repository.storage.contract import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from repository.storage.contract import ObjectStore, Readable, StoredObject
 
@@ -37,48 +36,56 @@ class SpareThreads:
         self._idle = Semaphore(threads)
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Start the work in an idle thread, or do it now."""
-        if not self._idle.acquire(blocking=False):
+        """Start the work in an idle thread, or do it now; what it raises is for who asks for the result."""
+        if self._idle.acquire(blocking=False):
+            future = self._pool.submit(work)
+            future.add_done_callback(lambda _: self._idle.release())
+            return future
+        try:
             return _done(work())
-        future = self._pool.submit(work)
-        future.add_done_callback(lambda _: self._idle.release())
-        return future
+        except Exception as error:  # noqa: BLE001 - as in the other thread
+            return _failed(error)
 
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown()
 
 
-def put_all(
-    store: ObjectStore, sources: Iterable[Readable], spare: SpareThreads, *, limit: int | None = None
-) -> tuple[StoredObject, ...]:
-    """Store documents, all or none; returns them in the order of their sources.
+def put_soon(
+    store: ObjectStore, source: Readable, spare: SpareThreads, *, more: bool, limit: int | None = None
+) -> Future[StoredObject]:
+    """Read a document to its end and store it: now, or if it is small by another thread while the next is read.
 
     Args:
         store: where to.
-        sources: taken one by one, each read to its end before the next is asked for.
-        spare: what small documents are stored by; one for the process.
+        source: the document.
+        spare: what a small document is stored by; one for the process.
+        more: whether another document is to come; a lone one costs no change of threads.
         limit: bytes a document may have.
 
+    Returns:
+        What `ObjectStore.put` answers or raises.
+
     Raises:
-        Exception: what `ObjectStore.put` or a source raises; nothing of the call stays in the store then.
+        Exception: what the source raises, and what `ObjectStore.put` raises at once; nothing stays in the store then.
     """
-    stored: list[Future[StoredObject]] = []
-    held: _Joined | None = None  # the last one goes by this thread: a lone document costs no change of threads
-    try:
-        for source in sources:
-            if held:
-                stored.append(spare.submit(partial(store.put, held, limit=limit)))
-            document = _read_ahead(source)
-            held = document if document.complete else None
-            if not held:
-                stored.append(_done(store.put(document, limit=limit)))
-        if held:
-            stored.append(_done(store.put(held, limit=limit)))
-        return tuple(future.result() for future in stored)
-    except BaseException:
-        _undo(store, stored)
-        raise
+    if more:
+        source = _read_ahead(source)
+        if source.complete:
+            return spare.submit(partial(store.put, source, limit=limit))
+    return _done(store.put(source, limit=limit))
+
+
+def _done(result: T) -> Future[T]:
+    future: Future[T] = Future()
+    future.set_result(result)
+    return future
+
+
+def _failed(error: Exception) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
 
 class _Joined:
@@ -102,17 +109,3 @@ def _read_ahead(source: Readable) -> _Joined:
             return _Joined(bytes(head), None)
         head += data
     return _Joined(bytes(head), source)
-
-
-def _done(result: T) -> Future[T]:
-    future: Future[T] = Future()
-    future.set_result(result)
-    return future
-
-
-def _undo(store: ObjectStore, stored: Iterable[Future[StoredObject]]) -> None:
-    """Wait for what is under way and remove what was stored; what cannot be removed is left to `xds gc`."""
-    for future in stored:
-        if not future.exception():
-            with suppress(StoreError):
-                store.delete(future.result().key)

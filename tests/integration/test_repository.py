@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from repository.models import State
+from repository.storage import Readable, StoredObject, StoreUnavailable
 from tests.actors import CALLER
 from tests.desk import OCTETS, OWN, message, said, sha1, unhashed
 from tests.samples import folder, link, new_oid, submission
@@ -227,7 +229,7 @@ def test_p7_a_document_over_the_limit(desk):
 
 def test_p9_the_store_is_full(desk, memory):
     memory.room = 10
-    errors = desk.refuse(submission(unhashed(id="one"), unhashed(id="two")), {"one": b"12345", "two": b"123456"})
+    errors = desk.refuse(submission(unhashed(id="one"), unhashed(id="two")), {"one": b"12345", "two": b"12345678901"})
     assert said(errors) == [(Code.XDSRepositoryOutOfResources, "two")]
     memory.room = None
     desk.submit()
@@ -241,6 +243,30 @@ def test_p9_the_store_is_down(desk, memory):
     assert "the test switched" not in response.errors[0].context
     memory.down = False
     desk.submit()
+
+
+def test_p9_of_several_documents_one_is_not_taken(desk, memory, monkeypatch):
+    """Wherever it stands in the message: it is named, and nothing of the others stays."""
+    real = memory.put
+
+    def put(stream: Readable, *, limit: int | None = None) -> StoredObject:
+        stored = real(stream, limit=limit)
+        if stored.size == len(b"the one"):
+            memory.delete(stored.key)
+            raise StoreUnavailable("not this one")
+        return stored
+
+    monkeypatch.setattr(memory, "put", put)
+    ids = [f"doc{number}" for number in range(12)]
+    for bad in (ids[0], ids[5], ids[-1]):
+        documents = {id_: b"the one" if id_ == bad else id_.encode() for id_ in ids}
+        errors = desk.refuse(submission(*(unhashed(id=id_) for id_ in ids)), documents)
+        assert said(errors) == [(Code.XDSRepositoryError, bad)]
+    sent = {id_: unhashed(id=id_) for id_ in ids}
+    desk.accept(submission(*sent.values()), {id_: id_.encode() for id_ in ids})
+    assert {id_: desk.octets(one.unique_id.value).decode() for id_, one in sent.items()} == dict(
+        zip(ids, ids, strict=True)
+    )
 
 
 def test_the_store_goes_down_while_a_refusal_is_cleaned_up(desk, memory):
@@ -286,7 +312,8 @@ def test_a_claim_whose_commit_was_not_answered_is_never_left_without_octets(desk
     event.listen(desk.repository.engine, "commit", lose)
     response = desk.provide(submission(sent), {sent.id: OCTETS})
     assert response.status is Status.FAILURE
-    kept = {key for key, *_ in desk.rows().values()}
-    assert kept <= desk.keys()
+    [(key, state, *_)] = desk.rows().values()
+    assert state == State.PENDING
+    assert desk.keys() == {key}
     desk.accept(submission(replace(sent, id="again")), {"again": OCTETS})
     assert desk.octets(sent.unique_id.value) == OCTETS

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
 import pytest
+from sqlalchemy import insert, text
 
-from repository import gc
-from repository.models import State
+from repository import gc, meant, statements
+from repository.models import State, document
 from repository.provide import STALE_SECONDS
+from repository.storage.contract import new_key
 from tests.desk import OCTETS, OWN, Desk, read, said, sha1, unhashed
 from tests.samples import entry, new_oid, submission, submission_set
 from tests.stores import MemoryStore
@@ -167,6 +170,18 @@ def test_p12_of_two_that_wait_the_last_one_refused_removes(desk):
     assert desk.provide(submission(sent), {sent.id: OCTETS}).status is Status.FAILURE
     assert desk.keys() == set()
     assert desk.rows() == {}
+
+
+def test_what_follows_a_confirmation_on_its_connection_waits_for_the_disk_again(desk):
+    engine = desk.repository.engine
+    if engine.dialect.name != "postgresql":
+        pytest.skip("SQLite waits for its disk always")
+    desk.submit()
+    setting = text("SELECT pg_backend_pid(), current_setting('synchronous_commit')")
+    with ExitStack() as held:
+        connections = [held.enter_context(engine.connect()) for _ in range(4)]
+        found = dict(tuple(connection.execute(setting).one()) for connection in connections)
+    assert set(found.values()) == {"on"}
 
 
 # Races
@@ -359,11 +374,74 @@ def test_gc_removes_nothing_while_the_registry_cannot_be_asked(desk, memory):
     assert len(desk.keys()) == 1
 
 
+def test_gc_reads_the_table_once_for_many_folders(desk, memory, monkeypatch):
+    keys = sorted(new_key() for _ in range(300))
+    kept, orphans = {*keys[::2], *EDGES}, set(keys[1::2])
+    fill(desk, kept)
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    memory.objects = dict.fromkeys(sorted(kept | orphans), (b"octets", long_ago))
+    monkeypatch.setattr(meant, "SLICE", 60)
+    readings = count_readings(monkeypatch)
+    report = collect(desk)
+    assert (report.orphans, report.octets) == (150, 900)
+    assert desk.keys() == kept
+    assert len(readings) == 3, "one for each 60 documents"
+    assert collect(desk) == gc.Report()
+
+
+def test_gc_needs_no_order_of_the_store(desk, memory, monkeypatch):
+    keys = [new_key() for _ in range(40)]
+    fill(desk, set(keys[::2]))
+    memory.objects = dict.fromkeys(keys, (b"octets", datetime.now(UTC) - timedelta(days=2)))
+    monkeypatch.setattr(meant, "SLICE", 1)
+    assert collect(desk).orphans == 20
+    assert desk.keys() == set(keys[::2])
+
+
+def test_gc_looks_again_before_it_removes(desk, memory, monkeypatch):
+    """A submission that arrived slowly claims a document while the store is gone through."""
+    orphan, claimed = memory.put(io.BytesIO(b"orphan")).key, memory.put(io.BytesIO(b"claimed")).key
+    make_old(desk, memory)
+
+    def listed_slowly():
+        yield from tuple(memory.stat(key) for key in (orphan, claimed))
+        fill(desk, {claimed})
+
+    monkeypatch.setattr(memory, "list", listed_slowly)
+    assert collect(desk).orphans == 1
+    assert memory.objects.keys() == {claimed}
+
+
+EDGES = ("22/" + "2" * 22, "22/" + "z" * 22, "zz/" + "2" * 22, "zz/" + "z" * 22)
+
+
+def fill(desk: Desk, keys: set[str]) -> None:
+    """Let the table mean these keys."""
+    same = {"hash": bytes(20), "size": 6, "mime_type": "text/plain", "state": State.REGISTERED, "holders": 0}
+    with desk.repository.engine.begin() as conn:
+        conn.execute(insert(document), [same | {"unique_id": new_oid(), "key": key, "claimed": 0} for key in keys])
+
+
+def count_readings(monkeypatch) -> list[str]:
+    """The first folders of the slices read."""
+    readings: list[str] = []
+    real = statements.packed_keys
+
+    def packed_keys(connection, first, end):
+        readings.append(first)
+        return real(connection, first, end)
+
+    monkeypatch.setattr(statements, "packed_keys", packed_keys)
+    return readings
+
+
 def test_a_message_that_took_too_long_notices_that_its_documents_were_collected(desk, memory, monkeypatch):
     """gc takes the first document for an orphan while the second is still arriving."""
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
+            while self.tell() == 0 and not memory.objects:
+                time.sleep(0.01)  # another thread stores the first document
             make_old(desk, memory)
             collect(desk)
             monkeypatch.setattr(

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,7 @@ from repository.storage import (
     TooLarge,
     describe,
     open_store,
-    put_all,
+    put_soon,
 )
 from repository.storage import directory as directory_module
 from repository.storage import s3 as s3_module
@@ -241,20 +242,6 @@ def test_sweep_leaves_the_young_alone(store):
 # --- several at once -------------------------------------------------------------------------------------------------
 
 
-class InTurn:
-    """Sources of one message: the next may be asked for when the one before was read to its end."""
-
-    def __init__(self, *sizes):
-        self.sizes = sizes
-        self.last = None
-
-    def __iter__(self):
-        for size in self.sizes:
-            assert self.last is None or self.last.left == 0
-            self.last = Source(size)
-            yield self.last
-
-
 @pytest.fixture
 def spare():
     spare = SpareThreads(2)
@@ -262,25 +249,43 @@ def spare():
     spare.close()
 
 
-def test_several_documents_are_stored_in_their_order(store, spare):
+def test_several_documents_are_stored_side_by_side(store, spare):
     sizes = [10, 3 * MIB, 0, *range(100, 120), 9 * MIB, 7]
-    stored = put_all(store, InTurn(*sizes), spare)
+    under_way = []
+    for size in sizes:
+        source = Source(size)
+        under_way.append(put_soon(store, source, spare, more=True))
+        assert source.left == 0, "it is read to its end before the next one is asked for"
+    stored = [future.result() for future in under_way]
     assert [one.size for one in stored] == sizes
     assert [one.hash for one in stored] == [digest_of(size) for size in sizes]
     assert listed(store) == {one.key: one.size for one in stored}
-    assert put_all(store, (), spare) == ()
 
 
-def test_several_documents_are_stored_all_or_none(store, spare):
+def test_the_failure_of_one_of_several_sources_passes_unchanged(store, spare):
     failure = SoapFault("Sender", "the message ends too early")
-    with pytest.raises(SoapFault) as caught:
-        put_all(
-            store, [Source(10), Source(10), Source(2 * MIB), Source(10), Source(10, fail_at=0, failure=failure)], spare
-        )
-    assert caught.value is failure
+    for fail_at in (0, 2 * MIB):
+        with pytest.raises(SoapFault) as caught:
+            put_soon(store, Source(3 * MIB, fail_at=fail_at, failure=failure), spare, more=True)
+        assert caught.value is failure
     assert listed(store) == {}
+
+
+def test_a_refusal_of_the_store_is_told_whichever_thread_met_it(store, spare):
+    hold = threading.Event()
+    held = [spare.submit(hold.wait) for _ in range(2)]
+    try:
+        mine = put_soon(store, Source(2000), spare, more=True, limit=1000)
+        assert mine.done(), "no thread is idle"
+    finally:
+        hold.set()
+    wait(held)
+    other = put_soon(store, Source(2000), spare, more=True, limit=1000)
+    for future in (mine, other):
+        with pytest.raises(TooLarge):
+            future.result()
     with pytest.raises(TooLarge):
-        put_all(store, [Source(10), Source(2000), Source(10)], spare, limit=1000)
+        put_soon(store, Source(2000), spare, more=False, limit=1000)
     assert listed(store) == {}
 
 
@@ -290,7 +295,7 @@ def test_a_lone_document_stays_in_its_thread(spare):
             assert threading.current_thread() is threading.main_thread()
             return super().put(stream, limit=limit)
 
-    assert len(put_all(Strict(), [Source(10)], spare)) == 1
+    assert put_soon(Strict(), Source(10), spare, more=False).result().size == 10
 
 
 # --- several processes -----------------------------------------------------------------------------------------------
@@ -385,6 +390,20 @@ def test_a_huge_document_takes_little_memory(persistent, url):
     left, whole, kib = child(HUGE, url).communicate(timeout=240)[0].split()
     assert (left, whole) == ("0", "True")
     assert int(kib) < 64 * 1024
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_document_of_one_part_is_in_memory_once(name):
+    store = open_store(server(name))
+    store.delete(store.put(Source(10)).key)
+    tracemalloc.start()
+    try:
+        store.delete(store.put(Source(6 * MIB)).key)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * MIB
 
 
 # --- the directory ---------------------------------------------------------------------------------------------------
@@ -753,7 +772,7 @@ def test_more_parts_than_s3_takes_are_refused(scripted, monkeypatch):
 def test_who_may_not_look_for_the_bucket_may_still_write(scripted, monkeypatch):
     with Answer("403 Forbidden", "", "") as answer:
         store = open_store(f"s3+http://KEY:SECRET@127.0.0.1:{answer.port}/bucket")
-        monkeypatch.setattr(store._client, "put_object", lambda *args: None)
+        monkeypatch.setattr(store._client, "put", lambda *args: None)
         assert store.put(Source(10)).size == 10
 
 
