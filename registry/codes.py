@@ -6,13 +6,13 @@ transaction of its own, before the one that uses it: a number that is read is a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, Insert, bindparam, select, tuple_
+from sqlalchemy import Connection, Engine, Insert, bindparam, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from registry.models import code
+from xds import database
 
 Pair = tuple[str, str]
 """The attribute's name and `code^^codingScheme`."""
@@ -27,14 +27,6 @@ _INSERTS: Mapping[str, Insert] = {
 _PORTION = 1000  # pairs in one SELECT
 
 
-class NewCodes(Exception):  # noqa: N818 - what is the case
-    """Pairs that have no number yet: `intern` them."""
-
-    def __init__(self, pairs: AbstractSet[Pair]) -> None:
-        super().__init__(pairs)
-        self.pairs = pairs
-
-
 class CodeCache:
     """Numbers of codes in one database; shared by the threads of a process."""
 
@@ -44,28 +36,17 @@ class CodeCache:
     def ids(self, conn: Connection, attribute: str, values: Iterable[str]) -> list[int]:
         """Give the numbers of an attribute's codes; unknown codes have none, and no object has them."""
         pairs = [(attribute, value) for value in values]
-        found = self._find(conn, pairs)
-        return [found[pair] for pair in pairs if pair in found]
-
-    def numbers(self, conn: Connection, pairs: AbstractSet[Pair]) -> dict[Pair, int]:
-        """Give every pair its number.
-
-        Raises:
-            NewCodes: some have none.
-        """
-        found = self._find(conn, pairs)
-        if len(found) < len(pairs):
-            raise NewCodes(pairs - found.keys())
-        return found
-
-    def _find(self, conn: Connection, pairs: Collection[Pair]) -> dict[Pair, int]:
-        known = {pair: self._ids[pair] for pair in pairs if pair in self._ids}
-        missing = [pair for pair in pairs if pair not in known]
+        missing = [pair for pair in pairs if pair not in self._ids]
         if missing:
-            read = _read(conn, missing)
-            self._ids |= read
-            known |= read
-        return known
+            self._ids |= _read(conn, missing)
+        return [self._ids[pair] for pair in pairs if pair in self._ids]
+
+    def numbers(self, engine: Engine, pairs: Iterable[Pair]) -> dict[Pair, int]:
+        """Give the number of each pair that has one."""
+        missing = [pair for pair in pairs if pair not in self._ids]
+        if missing:
+            self._ids |= database.read(engine, lambda conn: _read(conn, missing))
+        return {pair: self._ids[pair] for pair in pairs if pair in self._ids}
 
 
 def intern(conn: Connection, pairs: Iterable[Pair]) -> dict[Pair, int]:

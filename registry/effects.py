@@ -14,15 +14,24 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from registry import bodies
 from registry.identity import new_uuids
-from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, is_association, registry_object
+from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, Kind, is_association, patient, registry_object
 from xds.ebxml import rim
 from xds.errors import Code, Refused, XDSError
 from xds.metadata.dtm import dtm_now
 from xds.metadata.model import Association, Folder, RegistryObject, Submission
+from xds.metadata.rules import patient_of
 from xds.metadata.vocabulary import REPLACEMENTS, AssociationType, AvailabilityStatus
 
 _obj = registry_object.c
 _APPROVED = STATUS_NUMBER[AvailabilityStatus.APPROVED]
+
+
+def stamped(submission: Submission, now: str | None = None) -> Submission:
+    """The submission with its Folders' lastUpdateTime (TF-3 4.2.3.4.6); all that is done to what is new."""
+    if not submission.folders:
+        return submission
+    time = now or dtm_now()
+    return replace(submission, folders=tuple(folder.revised(last_update_time=time) for folder in submission.folders))
 
 
 class Effects:
@@ -31,13 +40,11 @@ class Effects:
     Args:
         connection: the registration's transaction.
         submission: with its final ids.
-        patient_row: number of its patient.
     """
 
-    def __init__(self, connection: Connection, submission: Submission, patient_row: int) -> None:
+    def __init__(self, connection: Connection, submission: Submission) -> None:
         self.connection = connection
         self.submission = submission
-        self.patient_row = patient_row
         self.now = dtm_now()
         self.uuids = new_uuids()
 
@@ -56,8 +63,7 @@ class Effects:
             self._deprecate(deprecated)
         associations = (*self.submission.associations, *added)
         self._stamp_registered_folders(associations)
-        folders = tuple(folder.revised(last_update_time=self.now) for folder in self.submission.folders)
-        return replace(self.submission, associations=associations, folders=folders)
+        return stamped(replace(self.submission, associations=associations), self.now)
 
     def _cascade(self, replaced: set[str]) -> set[str]:
         """The replaced documents and, recursively, the Approved transforms of and addenda to them."""
@@ -87,8 +93,9 @@ class Effects:
         already = {(a.source, a.target) for a in self.submission.associations if a.is_membership}
         folder = registry_object.alias("folder")
         memberships = self.connection.execute(
-            select(_obj.source, _obj.target, folder.c.patient)
+            select(_obj.source, _obj.target, patient.c.value)
             .join(folder, folder.c.id == _obj.source)
+            .join(patient, patient.c.id == folder.c.patient)
             .where(
                 is_association,
                 _obj.target.in_(map(UUID, replaced)),
@@ -100,7 +107,7 @@ class Effects:
         )
         for folder_id, old, owner in dict.fromkeys(map(tuple, memberships)):
             new = replaced[old.urn]
-            if owner != self.patient_row:
+            if owner != patient_of(self.submission.submission_set):
                 raise Refused([_foreign_folder(folder_id.urn, new)])
             if (folder_id.urn, new) in already:
                 continue

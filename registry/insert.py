@@ -2,14 +2,15 @@
 
 PostgreSQL takes all rows of all tables in one statement, a list for each column: one round trip, a transaction by
 itself, and one text that stays prepared however many rows there are. SQLite has no round trips: a plain INSERT for each
-table.
+table. Both find the patient's number on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -24,85 +25,131 @@ TableRows = Sequence[Mapping[str, Any]]
 
 TABLES = (registry_object, object_code, submitted_part, unique_identifier)
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-_COLUMNS = {table.name: tuple(table.columns.keys()) for table in TABLES}
-
-
-class PatientGone(Exception):  # noqa: N818 - what is the case
-    """The patient was merged away, or removed, since it was looked up."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one registration.
+    """The rows of one registration; the patient's number is left open in them.
 
     Attributes:
-        patient: number of its patient.
+        patient: patientId.
+        unused: uniqueIds that nobody may bear, else nothing is inserted.
+        unused_parts: the same for the UUIDs of parts.
         objects: of `registry_object`, made by `rows.row`.
         codes: of `object_code`, made by `rows.code_rows`.
         parts: of `submitted_part`.
         identifiers: of `unique_identifier`, made by `rows.identifier_row`; at least the SubmissionSet's.
     """
 
-    patient: int
+    patient: str
+    unused: Sequence[str]
+    unused_parts: Sequence[UUID]
     objects: TableRows
     codes: TableRows
     parts: TableRows
     identifiers: TableRows
 
+    @property
+    def tables(self) -> tuple[TableRows, ...]:
+        """As in `TABLES`."""
+        return (self.objects, self.codes, self.parts, self.identifiers)
 
-def insert_all(connection: Connection, rows: Rows) -> None:
-    """Insert the rows in the order given, unless the patient is gone.
+
+def insert_all(connection: Connection, rows: Rows) -> bool:
+    """Insert the rows in the order given.
+
+    Returns:
+        False if nothing was inserted: the patient is not known (any more), or what should be unused is not.
 
     Raises:
-        IntegrityError: another writer was first with one of the ids.
-        PatientGone: nothing was inserted.
+        IntegrityError: another writer was first with one of the ids, at this moment.
     """
-    filled = tuple(zip(TABLES, (rows.objects, rows.codes, rows.parts, rows.identifiers), strict=True))
-    if connection.dialect.name == "postgresql":
-        lists = [[row.get(name) for row in some] for table, some in filled for name in _COLUMNS[table.name]]
-        if not connection.exec_driver_sql(_all_at_once(), (rows.patient, *lists)).rowcount:
-            raise PatientGone
-        return
-    if not connection.exec_driver_sql("SELECT 1 FROM patient WHERE id = ? AND survivor IS NULL", (rows.patient,)).all():
-        raise PatientGone
-    for table, some in filled:
-        if some:
-            names = _COLUMNS[table.name]
-            values = [tuple([_octets(row.get(name)) for name in names]) for row in some]
-            connection.exec_driver_sql(_one_by_one(table), values)
+    insert = _insert_at_once if connection.dialect.name == "postgresql" else _insert_by_table
+    return insert(connection, rows)
 
 
-def _octets(value: Any) -> Any:
-    """A UUID as `EntryUUID` keeps it in SQLite."""
-    return value.bytes if isinstance(value, UUID) else value
+# PostgreSQL
+
+
+def _insert_at_once(connection: Connection, rows: Rows) -> bool:
+    conditions = (rows.patient, list(rows.unused), list(rows.unused_parts))
+    lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
+    return connection.exec_driver_sql(_at_once(), (*conditions, *lists)).rowcount > 0
+
+
+def _lists(table: Table, rows: TableRows) -> Iterator[list[Any]]:
+    return ([row.get(column.name) for row in rows] for column in _given(table))
 
 
 @cache
-def _one_by_one(table: Table) -> str:
-    return f"{_into(table)} VALUES ({', '.join('?' * len(table.columns))})"
-
-
-@cache
-def _all_at_once() -> str:
+def _at_once() -> str:
     """One statement, which tells how many rows went into the last table.
 
     The lock makes it wait for a merge of the patient under way, and sees what became of it.
     """
     *first, last = map(_from_lists, TABLES)
     before = ", ".join(f"part_{number} AS ({statement})" for number, statement in enumerate(first))
-    owner = "SELECT FROM patient WHERE id = %b::bigint AND survivor IS NULL FOR SHARE"
-    return f"WITH owner AS ({owner}), {before} {last}"
+    return f"WITH owner AS ({_OWNER}), {before} {last}"
+
+
+_OWNER = """
+    SELECT id AS patient FROM patient WHERE value = %b::text AND survivor IS NULL
+    AND NOT EXISTS (SELECT FROM unique_identifier WHERE value = ANY(%b::text[]))
+    AND NOT EXISTS (SELECT FROM registry_object WHERE id = ANY(%b::uuid[])) FOR SHARE
+"""
 
 
 def _from_lists(table: Table) -> str:
     """An INSERT of rows whose columns are given as lists, each sent in PostgreSQL's binary form."""
-    lists = ", ".join(f"%b::{_type(column)}[]" for column in table.columns)
-    return f"{_into(table)} SELECT rows.* FROM owner, unnest({lists}) AS rows"  # noqa: S608 - names of our own
-
-
-def _into(table: Table) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(_COLUMNS[table.name])})"
+    given = ", ".join(column.name for column in _given(table))
+    lists = ", ".join(f"%b::{_type(column)}[]" for column in _given(table))
+    columns = ", ".join(table.columns.keys())
+    return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM owner, unnest({lists}) AS row ({given})"  # noqa: S608 - our own names
 
 
 def _type(column: Column[Any]) -> str:
     return column.type.dialect_impl(_DIALECT).compile(_DIALECT).partition(" COLLATE ")[0]
+
+
+# SQLite
+
+
+def _insert_by_table(connection: Connection, rows: Rows) -> bool:
+    owner = "SELECT id FROM patient WHERE value = ? AND survivor IS NULL"
+    patient = connection.exec_driver_sql(owner, (rows.patient,)).scalar()
+    if patient is None or _in_use(connection, "unique_identifier", "value", rows.unused):
+        return False
+    if _in_use(connection, "registry_object", "id", [id_.bytes for id_ in rows.unused_parts]):
+        return False
+    for table, some in zip(TABLES, rows.tables, strict=True):
+        if some:
+            names = table.columns.keys()
+            values = [tuple(_octets({**row, "patient": patient}, names)) for row in some]
+            connection.exec_driver_sql(_by_table(table), values)
+    return True
+
+
+def _in_use(connection: Connection, table: str, column: str, values: Sequence[object]) -> bool:
+    if not values:
+        return False
+    marks = ", ".join("?" * len(values))
+    query = f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IN ({marks}))"  # noqa: S608 - our own names
+    return bool(connection.exec_driver_sql(query, tuple(values)).scalar())
+
+
+def _octets(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
+    """The values, UUIDs as `EntryUUID` keeps them in SQLite."""
+    for value in map(row.get, names):
+        yield value.bytes if isinstance(value, UUID) else value
+
+
+@cache
+def _by_table(table: Table) -> str:
+    marks = ", ".join("?" * len(table.columns))
+    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES ({marks})"  # noqa: S608 - our own names
+
+
+@cache
+def _given(table: Table) -> tuple[Column[Any], ...]:
+    """The columns that rows bring."""
+    return tuple(column for column in table.columns if column.name != "patient")

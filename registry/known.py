@@ -1,7 +1,6 @@
 """What the registry knows of the identifiers in a message: the facts its rules are applied to.
 
-Most messages bring only what is new: one statement then tells everything. Messages that refer to what is registered,
-or bring UUIDs of their own, cost one or two more.
+Most messages bring only what is new; of them nothing is looked up, see `nothing`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select
@@ -81,16 +79,21 @@ class Known:
     """What is known of a message's identifiers.
 
     Attributes:
-        patients: row of each active patient, by patientId.
+        patients: the patientIds that are known and active.
         identified: who bears a uniqueId, in the order of registration.
         registered: the objects of its UUIDs, its own and those it refers to.
         parts: UUIDs of its parts that others bear already.
     """
 
-    patients: Mapping[str, int]
+    patients: frozenset[str]
     identified: Mapping[str, tuple[Identified, ...]]
     registered: Mapping[str, Registered]
     parts: AbstractSet[str]
+
+
+def nothing(ids: Identifiers) -> Known:
+    """What is assumed of a message that brings only what is new: its patient is known, and nothing else of it."""
+    return Known(frozenset(ids.patients), {}, {}, frozenset())
 
 
 def look_up(connection: Connection, ids: Identifiers) -> Known:
@@ -105,24 +108,26 @@ def look_up(connection: Connection, ids: Identifiers) -> Known:
     )
 
 
-def _named(connection: Connection, ids: Identifiers) -> tuple[dict[str, int], dict[str, tuple[Identified, ...]]]:
+def _named(connection: Connection, ids: Identifiers) -> tuple[frozenset[str], dict[str, tuple[Identified, ...]]]:
     """Patients and bearers of uniqueIds, by one statement."""
-    patients: dict[str, int] = {}
+    patients: set[str] = set()
     bearers: dict[str, dict[int, Identified]] = {}
     dialect, lists = connection.dialect.name, (ids.patients, ids.unique_ids)
     parameters = lists if dialect == "postgresql" else tuple(map(json.dumps, lists))
     for kind, value, number, hash_, size in connection.exec_driver_sql(_NAMED[dialect], parameters):
         if kind == _PATIENT:
-            patients[value] = number
+            patients.add(value)
         else:
             bearer = Identified(model_of(kind), None if hash_ is None else hash_.hex(), size)
             bearers.setdefault(value, {})[number] = bearer
-    return patients, {value: tuple(found[number] for number in sorted(found)) for value, found in bearers.items()}
+    return frozenset(patients), {
+        value: tuple(found[number] for number in sorted(found)) for value, found in bearers.items()
+    }
 
 
 def _statement(among: str) -> str:
     return f"""
-        SELECT {_PATIENT}, value, id, NULL, NULL FROM patient WHERE value {among} AND survivor IS NULL
+        SELECT {_PATIENT}, value, 0, NULL, NULL FROM patient WHERE value {among} AND survivor IS NULL
         UNION ALL SELECT kind, value, ordinal, hash, size FROM unique_identifier WHERE value {among}
     """  # noqa: S608 - texts of our own
 

@@ -39,7 +39,7 @@ _CODED: Mapping[type[RegistryObject], tuple[Attribute, ...]] = {
 }
 
 CodeIds = Mapping[tuple[str, str], int]
-"""Number of each (attribute, `code^^codingScheme`), as `CodeCache.intern` gives it."""
+"""Number of each (attribute, `code^^codingScheme`), as `CodeCache.numbers` gives it."""
 
 
 def kind_of(obj: RegistryObject) -> Kind:
@@ -52,12 +52,12 @@ def model_of(kind: int) -> type[RegistryObject]:
     return MODEL[kind]
 
 
-def row(obj: RegistryObject, *, patient: int, code_ids: CodeIds, body: bytes) -> dict[str, Any]:
+def row(obj: RegistryObject, *, patient: int | None = None, code_ids: CodeIds, body: bytes) -> dict[str, Any]:
     """Make the row of `registry_object`: every column, so that rows of all kinds go into one statement.
 
     Args:
         obj: registered: `id`, `lid` and references are UUIDs; without a status it is Approved.
-        patient: number of its patient; of an association, that of its source.
+        patient: number of its patient; of an association, that of its source; None leaves it open for `insert`.
         code_ids: numbers of at least `code_keys(obj)`.
         body: the object as served, packed by `registry.bodies`.
 
@@ -86,18 +86,18 @@ def code_keys(obj: RegistryObject) -> set[tuple[str, str]]:
     return {_key(attribute, value) for attribute, value in _codes(obj)}
 
 
-def code_rows(obj: RegistryObject, *, patient: int, code_ids: CodeIds) -> list[dict[str, Any]]:
+def code_rows(obj: RegistryObject, *, patient: int | None = None, code_ids: CodeIds) -> list[dict[str, Any]]:
     """Make the rows of `object_code`: the attributes with several codes, each code once."""
     numbers = {code_ids[_key(attribute, value)] for attribute, value in _codes(obj) if attribute.many}
     return [{"code": number, "object": _uuid(obj.id), "patient": patient} for number in sorted(numbers)]
 
 
-def identifier_row(obj: PatientObject, *, patient: int, ordinal: int = 0) -> dict[str, Any]:
+def identifier_row(obj: PatientObject, *, patient: int | None = None, ordinal: int = 0) -> dict[str, Any]:
     """Make the row of `unique_identifier`.
 
     Args:
         obj: with a uniqueId; a DocumentEntry brings hash and size if it has them.
-        patient: number of its patient.
+        patient: number of its patient, or None, as in `row`.
         ordinal: 0 for the first object with this uniqueId.
     """
     digest, size = (obj.hash, obj.size) if isinstance(obj, DocumentEntry) else (None, None)

@@ -1,4 +1,4 @@
-"""ITI-42: what another writer does between the look-up and the write of a registration (docs/adr/0008)."""
+"""ITI-42: what another writer does between the rules and the write of a registration (docs/adr/0008)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ OTHER_SHA1 = "a9993e364706816aba3e25717850c26c9cd0d89d"
 
 
 @pytest.fixture
-def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
-    """Let something happen once, after the next registration has looked things up."""
+def meanwhile(bench, monkeypatch) -> Callable[[Callable[[], object]], None]:
+    """Let something happen once, between the rules and the write of the next registration."""
 
     def arrange(event: Callable[[], object]) -> None:
+        bench.accept(submission(entry()))  # its codes have their numbers now
         real, pending = register._prepare, [event]
 
         def prepare(*args):
