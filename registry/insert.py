@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, Table
@@ -19,6 +19,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
 from registry.models import object_code, registry_object, submitted_part, unique_identifier
+
+T = TypeVar("T")
 
 TableRows = Sequence[Mapping[str, Any]]
 """Rows of one table by column name; a column that a row does not name is NULL."""
@@ -72,9 +74,21 @@ def insert_all(connection: Connection, rows: Rows) -> bool:
 
 
 def _insert_at_once(connection: Connection, rows: Rows) -> bool:
-    conditions = (rows.patient, list(rows.unused), list(rows.unused_parts))
+    conditions = (rows.patient, _padded(rows.unused, ""), _padded(rows.unused_parts, _NIL))
     lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
     return connection.exec_driver_sql(_at_once(), (*conditions, *lists)).rowcount > 0
+
+
+_NIL = UUID(int=0)
+_GUESSED = 10
+
+
+def _padded(values: Sequence[T], nobodys: T) -> list[T]:
+    """The values and one that nobody bears, as many as PostgreSQL guesses for an array it has not seen.
+
+    With fewer it finds a plan for these values cheaper, and makes a new one each time.
+    """
+    return [*values, *[nobodys] * (_GUESSED - len(values))]
 
 
 def _lists(table: Table, rows: TableRows) -> Iterator[list[Any]]:
@@ -92,10 +106,11 @@ def _at_once() -> str:
     return f"WITH owner AS ({_OWNER}), {before} {last}"
 
 
+# Counted: to find out that none exists, PostgreSQL may read a table from its beginning, in hope of an early end.
 _OWNER = """
     SELECT id AS patient FROM patient WHERE value = %b::text AND survivor IS NULL
-    AND NOT EXISTS (SELECT FROM unique_identifier WHERE value = ANY(%b::text[]))
-    AND NOT EXISTS (SELECT FROM registry_object WHERE id = ANY(%b::uuid[])) FOR SHARE
+    AND (SELECT count(*) FROM unique_identifier WHERE value = ANY(%b::text[])) = 0
+    AND (SELECT count(*) FROM registry_object WHERE id = ANY(%b::uuid[])) = 0 FOR SHARE
 """
 
 

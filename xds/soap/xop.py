@@ -25,7 +25,8 @@ INCLUDE = f"{{{XOP}}}Include"
 DOCUMENTS = frozenset({"{urn:ihe:iti:xds-b:2007}Document"})
 """Elements of type base64Binary, in Clark's notation."""
 
-_FAST = 64 * 1024
+_FAST = 1024 * 1024
+_LONGEST_NAME = 64  # octets of an element's name that the end of a read may have cut off
 _ENCODINGS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})  # splicing ASCII into them is safe
 _START_TAG = re.compile(rb"<([^\s/>]+)[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
 _DECLARED = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)")
@@ -135,16 +136,17 @@ def extract(stream: Stream, spool: Spool, limits: Limits, names: frozenset[str] 
     Raises:
         SoapFault: no well-formed XML, a DOCTYPE, an encoding other than UTF-8, ASCII and Latin-1, a limit exceeded.
     """
-    head, chunk = bytearray(), b"-"
-    while chunk and len(head) < _FAST:
+    head, chunk, mention = bytearray(), b"-", None
+    while chunk and len(head) < _FAST and not mention:
         chunk = stream.read(CHUNK)
         head += chunk
+        mention = _mention(names).search(head, max(len(head) - len(chunk) - _LONGEST_NAME, 0))
     if not head:
         raise sender_fault("the message is empty, expected a SOAP envelope")
-    if not chunk and len(head) <= limits.root and _needs_no_parse(head, names):
+    if not (chunk or mention) and len(head) <= limits.root and _needs_no_parse(head):
         return Extracted(bytes(head))
+    quiet = max(head.rfind(b"<", 0, mention.start() if mention else len(head)), 0)  # expat need not call us until then
     filtering = _Filter(spool, limits, names)
-    quiet = _first_mention(head, names)
     filtering.feed(bytes(head[:quiet]))
     filtering.watch()
     filtering.feed(bytes(head[quiet:]))
@@ -159,20 +161,13 @@ def _mention(names: frozenset[str]) -> re.Pattern[bytes]:
     return re.compile(rf"(?:{local})[\s/>]".encode())
 
 
-def _first_mention(head: bytearray, names: frozenset[str]) -> int:
-    """Return an index before which no document's start tag begins, so that expat need not call us for the metadata."""
-    mention = _mention(names).search(head)
-    return max(head.rfind(b"<", 0, mention.start() if mention else len(head)), 0)
-
-
-def _needs_no_parse(head: bytearray, names: frozenset[str]) -> bool:
-    """Tell whether a whole root holds neither document nor DOCTYPE nor foreign encoding, as in queries."""
+def _needs_no_parse(head: bytearray) -> bool:
+    """Tell whether a whole root without documents, as in queries, has neither DOCTYPE nor a foreign encoding."""
     declared = _DECLARED.match(head)
     return (
         b"\0" not in head
         and b"<!DOCTYPE" not in head
         and (not declared or declared[1].lower() in {b"utf-8", b"us-ascii"})
-        and not _mention(names).search(head)
     )
 
 
@@ -229,8 +224,9 @@ class _Filter:
     def feed(self, data: bytes) -> None:
         if b"\0" in data:
             raise sender_fault("the message holds NUL octets (UTF-16 or no XML), expected XML in UTF-8")
-        if self._decoder and not (self._raw or self._depth or any(mark in data for mark in b"<&]")):
-            self._decode(data)  # midway in text, and no end of it here: expat need not see it
+        in_text = self._decoder and not (self._raw or self._depth)
+        if in_text and data.isascii() and not any(mark in data for mark in b"<&]"):
+            self._decode(data)  # no end of the text here: expat need not see it
             return
         self._raw += data
         _parse(self._parser, data)
