@@ -17,7 +17,7 @@ from typing import Any
 
 from growth_rows import RARE, patients_of
 from population import Population, patient_id
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, text
 
 from registry.codes import CodeCache
 from registry.models import EntryUUID
@@ -282,15 +282,17 @@ class Prober:
     def plan(self, make: Callable[[], AdhocQuery], transaction: str) -> str:
         """How the database answers a query: EXPLAIN (ANALYZE, BUFFERS), or EXPLAIN QUERY PLAN of SQLite."""
         said: list[tuple[str, Any]] = []
+        real = database.rows
 
-        def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        def note(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
             said.append((statement, parameters))
+            return real(connection, statement, parameters)
 
-        event.listen(self._engine, "before_cursor_execute", note)
+        database.rows = note
         try:
             self._ask(make(), transaction)
         finally:
-            event.remove(self._engine, "before_cursor_execute", note)
+            database.rows = real
         statement, parameters = said[-1]
         sqlite = self._engine.dialect.name == "sqlite"
         explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "

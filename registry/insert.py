@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
 from registry.models import object_code, registry_object, submitted_part, unique_identifier
+from xds import database
 
 T = TypeVar("T")
 
@@ -76,7 +77,7 @@ def insert_all(connection: Connection, rows: Rows) -> bool:
 def _insert_at_once(connection: Connection, rows: Rows) -> bool:
     conditions = (rows.patient, _padded(rows.unused, ""), _padded(rows.unused_parts, _NIL))
     lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
-    return connection.exec_driver_sql(_at_once(), (*conditions, *lists)).rowcount > 0
+    return database.changed(connection, _at_once(), (*conditions, *lists)) > 0
 
 
 _NIL = UUID(int=0)
@@ -131,16 +132,16 @@ def _type(column: Column[Any]) -> str:
 
 def _insert_by_table(connection: Connection, rows: Rows) -> bool:
     owner = "SELECT id FROM patient WHERE value = ? AND survivor IS NULL"
-    patient = connection.exec_driver_sql(owner, (rows.patient,)).scalar()
-    if patient is None or _in_use(connection, "unique_identifier", "value", rows.unused):
+    found = database.rows(connection, owner, (rows.patient,))
+    if not found or _in_use(connection, "unique_identifier", "value", rows.unused):
         return False
     if _in_use(connection, "registry_object", "id", [id_.bytes for id_ in rows.unused_parts]):
         return False
     for table, some in zip(TABLES, rows.tables, strict=True):
         if some:
             names = table.columns.keys()
-            values = [tuple(_octets({**row, "patient": patient}, names)) for row in some]
-            connection.exec_driver_sql(_by_table(table), values)
+            values = [tuple(_octets({**row, "patient": found[0][0]}, names)) for row in some]
+            database.change_each(connection, _by_table(table), values)
     return True
 
 
@@ -149,7 +150,7 @@ def _in_use(connection: Connection, table: str, column: str, values: Sequence[ob
         return False
     marks = ", ".join("?" * len(values))
     query = f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IN ({marks}))"  # noqa: S608 - our own names
-    return bool(connection.exec_driver_sql(query, tuple(values)).scalar())
+    return bool(database.rows(connection, query, tuple(values))[0][0])
 
 
 def _octets(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:

@@ -24,6 +24,7 @@ from registry.models import (
     submitted_part,
 )
 from registry.rows import model_of
+from xds import database
 from xds.metadata import rules
 from xds.metadata.rules import Identified, Message, Registered
 from xds.metadata.vocabulary import AssociationType
@@ -114,7 +115,7 @@ def _named(connection: Connection, ids: Identifiers) -> tuple[frozenset[str], di
     bearers: dict[str, dict[int, Identified]] = {}
     dialect, lists = connection.dialect.name, (ids.patients, ids.unique_ids)
     parameters = lists if dialect == "postgresql" else tuple(map(json.dumps, lists))
-    for kind, value, number, hash_, size in connection.exec_driver_sql(_NAMED[dialect], parameters):
+    for kind, value, number, hash_, size in database.rows(connection, _NAMED[dialect], parameters):
         if kind == _PATIENT:
             patients.add(value)
         else:

@@ -18,6 +18,7 @@ from registry.codes import CodeCache
 from registry.models import Kind, patient
 from registry.query_sql import LIMIT, statement
 from registry.query_values import DRIVERS, bind
+from xds import database
 from xds.errors import Code, XDSError
 from xds.messages import AdhocQueryResponse, ReturnType, ServedObject
 from xds.queries.parse import Query
@@ -74,7 +75,7 @@ def _rows(conn: Connection, query: Query, codes: CodeCache, most: int) -> Sequen
     shape, values = bind(conn, query, codes)
     values[LIMIT] = [most]
     text, names = statement(conn.dialect.name, query.stored.id, query.return_type, shape)
-    return conn.exec_driver_sql(text, tuple([value for name in names for value in values[name]])).fetchall()
+    return database.rows(conn, text, [value for name in names for value in values[name]])
 
 
 def _at_home(body: bytes, home: str | None) -> bytes:

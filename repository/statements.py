@@ -13,6 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from xds import database
+
 NewRow = tuple[str, str, bytes, int, str]
 """What is new in a row to be inserted: uniqueId, key, hash, size, mime type."""
 
@@ -94,14 +96,13 @@ def insert(connection: Connection, rows: Sequence[NewRow], claimed: int) -> set[
     """
     text = _of(connection).insert
     if _is_postgresql(connection):
-        return set(connection.exec_driver_sql(text, (claimed, *map(list, zip(*rows, strict=True)))).scalars())
-    return {value for row in rows for value in connection.exec_driver_sql(text, (claimed, *row)).scalars()}
+        return _first(database.rows(connection, text, (claimed, *map(list, zip(*rows, strict=True)))))
+    return {value for row in rows for value in _first(database.rows(connection, text, (claimed, *row)))}
 
 
 def find(connection: Connection, unique_ids: list[str]) -> Iterable[FoundRow]:
     """The rows of these uniqueIds, as far as they are there."""
-    found: Iterable[Any] = connection.exec_driver_sql(_of(connection).find, _list(connection, unique_ids))
-    return found
+    return database.rows(connection, _of(connection).find, _list(connection, unique_ids))
 
 
 def confirm(connection: Connection, unique_ids: list[str]) -> None:
@@ -109,12 +110,12 @@ def confirm(connection: Connection, unique_ids: list[str]) -> None:
 
     On PostgreSQL it is one statement, which when it is a transaction by itself does not wait for the disk.
     """
-    connection.exec_driver_sql(_of(connection).confirm, _list(connection, unique_ids))
+    database.changed(connection, _of(connection).confirm, _list(connection, unique_ids))
 
 
 def meant_keys(connection: Connection, keys: list[str]) -> set[str]:
     """Those of the keys that a row has; reads the whole table."""
-    return set(connection.exec_driver_sql(_of(connection).meant_keys, _list(connection, keys)).scalars())
+    return _first(database.rows(connection, _of(connection).meant_keys, _list(connection, keys)))
 
 
 def count(connection: Connection) -> int:
@@ -126,3 +127,7 @@ def packed_keys(connection: Connection, first: str, end: str) -> Iterator[tuple[
     """Keys from `first` to before `end`, as folder and the names in it joined; reads the whole table."""
     found: Iterator[Any] = iter(connection.exec_driver_sql(_of(connection).packed_keys, (first, end)))
     return found
+
+
+def _first(rows: Iterable[Sequence[str]]) -> set[str]:
+    return {row[0] for row in rows}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
@@ -201,6 +201,48 @@ def _turn(engine: Engine) -> Iterator[None]:
 @cache
 def _lock(_url: str) -> threading.Lock:
     return threading.Lock()
+
+
+def rows(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+    """Rows of a statement in the driver's own words, as the driver gives them.
+
+    What every request runs goes to the driver directly: SQLAlchemy's result costs more than such a statement.
+
+    Raises:
+        DBAPIError: as SQLAlchemy would.
+    """
+    with _driver(connection, statement) as cursor:
+        return list(cursor.execute(statement, parameters).fetchall())
+
+
+def changed(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> int:
+    """Run a statement in the driver's own words; tells how many rows it changed. Raises as `rows`."""
+    with _driver(connection, statement) as cursor:
+        return int(cursor.execute(statement, parameters).rowcount)
+
+
+def change_each(connection: Connection, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+    """Run a statement in the driver's own words with each of the parameters. Raises as `rows`."""
+    with _driver(connection, statement) as cursor:
+        cursor.executemany(statement, parameters)
+
+
+@contextmanager
+def _driver(connection: Connection, statement: str) -> Iterator[Any]:
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except connection.dialect.loaded_dbapi.Error as error:
+        lost = connection.dialect.is_disconnect(error, connection.connection, cursor)
+        if lost:
+            connection.invalidate(error)
+        raise _wrapped(connection, statement, error, lost=lost) from error
+
+
+def _wrapped(connection: Connection, statement: str, error: Exception, *, lost: bool) -> BaseException:
+    dialect = connection.dialect
+    base: Any = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(statement, None, error, base, connection_invalidated=lost, dialect=dialect)
 
 
 def _run(

@@ -12,10 +12,11 @@ import uuid
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tests.stack import environment, postgres_url
 from xds import database
+from xds.database import Trouble
 
 HOLDS = """
 import sys, time
@@ -104,3 +105,30 @@ def test_postgres_values_are_the_same_however_they_are_read():
     made = database.engine(postgres_url())
     assert database.read(made, lambda conn: tuple(conn.execute(select).one())) == row
     assert database.write(made, lambda conn: tuple(conn.execute(select).one())) == row
+
+
+@pytest.mark.parametrize("run", [database.rows, database.changed])
+def test_what_the_driver_raises_is_told_as_sqlalchemy_would(sqlite, run):
+    made = database.engine(sqlite)
+    with pytest.raises(OperationalError, match="no such table: none") as caught:
+        database.read(made, lambda conn: run(conn, "SELECT value FROM none"))
+    assert database.trouble(caught.value) is Trouble.OTHER
+    one = "INSERT INTO number VALUES (?)"
+    database.write(made, lambda conn: conn.execute(text("CREATE UNIQUE INDEX once ON number (value)")))
+    with pytest.raises(IntegrityError):
+        database.write_at_once(made, lambda conn: database.change_each(conn, one, [(1,), (2,), (1,)]))
+    assert database.read(made, lambda conn: database.rows(conn, "SELECT value FROM number")) == []
+
+
+@pytest.mark.service
+def test_a_connection_lost_in_a_statement_is_given_up():
+    made, asked = database.engine(postgres_url()), []
+
+    def lost_once(conn: Connection) -> object:
+        asked.append(own_process(conn))
+        if len(asked) == 1:
+            database.rows(conn, "SELECT pg_terminate_backend(pg_backend_pid())")
+        return database.rows(conn, "SELECT 1")
+
+    assert database.read(made, lost_once) == [(1,)]
+    assert len(set(asked)) == 2

@@ -469,12 +469,18 @@ def test_a_hostile_like_pattern_does_not_stall(registry):
 
 
 @pytest.fixture
-def statements(engine) -> Iterator[list[str]]:
+def statements(engine, monkeypatch) -> Iterator[list[str]]:
     sent: list[str] = []
+    real = database.rows
 
     def record(_conn, _cursor, statement, *_):
         sent.append(statement)
 
+    def rows(conn, statement, *parameters):
+        sent.append(statement)
+        return real(conn, statement, *parameters)
+
+    monkeypatch.setattr(database, "rows", rows)
     event.listen(engine, "before_cursor_execute", record)
     yield sent
     event.remove(engine, "before_cursor_execute", record)
