@@ -170,14 +170,15 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
 def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Run a function that on PostgreSQL changes things by one statement, its last: a transaction by itself.
 
-    On SQLite it is as `write`. It is not run again after a conflict: who calls this knows what to read anew.
+    On SQLite it is as `write`. It is run again only if the database says that nothing was done, not after a conflict:
+    who calls this knows what to read anew.
 
     Raises:
         IntegrityError: another writer was first.
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the statement itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True, "alone": True}, _is_serialization)
+        return _run(engine, work, {"writes": True, "alone": True}, _is_undone)
 
 
 @contextmanager
@@ -266,12 +267,13 @@ def _run(
     raise AssertionError  # the last attempt returned or raised
 
 
-def _is_serialization(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+def _is_undone(error: DBAPIError) -> bool:
+    """Whether PostgreSQL says itself that it did nothing: serialization, deadlock, ended by an administrator."""
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01", "57P01")
 
 
 def _worth_repeating(error: DBAPIError) -> bool:
-    return _is_serialization(error) or isinstance(error, IntegrityError) or error.connection_invalidated
+    return _is_undone(error) or isinstance(error, IntegrityError) or error.connection_invalidated
 
 
 def trouble(error: SQLAlchemyError) -> Trouble:
