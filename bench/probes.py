@@ -297,5 +297,5 @@ class Prober:
         sqlite = self._engine.dialect.name == "sqlite"
         explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "
         with self._engine.connect() as conn:
-            rows = conn.exec_driver_sql(explain + statement, parameters).fetchall()
+            rows = conn.exec_driver_sql(explain + statement, tuple(parameters)).fetchall()
         return "\n".join(str(row[-1]) for row in rows)

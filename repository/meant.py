@@ -8,10 +8,11 @@ for each `SLICE` documents.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import ceil
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from repository import statements
 from repository.storage import FOLDERS
@@ -87,6 +88,9 @@ def _unhurried(connection: Connection) -> Iterator[None]:
         yield
         return
     connection.exec_driver_sql("SET statement_timeout TO 0")
-    with postgres.unhurried(connection.connection.driver_connection):
-        yield
-    connection.exec_driver_sql("RESET statement_timeout")
+    try:
+        with postgres.unhurried(connection.connection.driver_connection):
+            yield
+    finally:
+        with suppress(SQLAlchemyError):  # the connection is lost, and closed then
+            connection.exec_driver_sql("RESET statement_timeout")
