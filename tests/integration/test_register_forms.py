@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from dataclasses import replace
 
@@ -440,11 +439,9 @@ def test_a_submission_set_status_on_a_folder_is_tolerated(bench):
 def test_a_large_submission(bench):
     documents = [entry() for _ in range(150)]
     holder, sset = folder(), submission_set()
-    start = time.monotonic()
     bench.accept(
         submission(*documents, folders=(holder,), sset=sset, links=tuple(link(holder.id, d.id) for d in documents))
     )
-    assert time.monotonic() - start < 20
     assert len(contents(bench, holder).entries) == 150
     assert bench.entry(documents[0].unique_id.value).repository_unique_id == REPOSITORY
 

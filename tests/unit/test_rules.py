@@ -5,7 +5,6 @@ How the registry words and places every refusal stands in tests/integration/test
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -234,14 +233,13 @@ def test_an_open_code_list_takes_any_code() -> None:
 # What a hostile message may cost
 
 
-def hostile(xml: str) -> tuple[list[str], float]:
-    """The errors of a message made of many small objects, and the seconds that finding them took."""
+def hostile(xml: str) -> list[str]:
+    """The errors of a message made of many small objects; were each compared with each, this would take minutes."""
     listed = f"<r:RegistryObjectList>{xml}</r:RegistryObjectList>"
     element = parse(f'<l:S xmlns:l="urn:l" xmlns:r="{RIM}">{listed}</l:S>'.encode())
-    start = time.process_time()
     sent, shape = decode_submission(element)
     errors = [*shape, *check(STRUCTURE, Message(sent), FACTS)]
-    return [error.context for error in errors], time.process_time() - start
+    return [error.context for error in errors]
 
 
 NODE_XML = f'<r:Classification classifiedObject="s" classificationNode="{SUBMISSION_SET_NODE}"/>'
@@ -259,15 +257,13 @@ MEMBER_XML = f'<r:Association id="a" associationType="{HAS_MEMBER}" sourceObject
     ids=["one id many times", "members of one object", "classifications of one object"],
 )
 def test_many_objects_of_one_id_cost_no_more_than_they_are(xml: str) -> None:
-    texts, seconds = hostile(SET_XML + xml)
-    assert len(texts) < 30_000
-    assert seconds < 5
+    assert len(hostile(SET_XML + xml)) < 30_000
 
 
 def test_a_huge_id_is_not_repeated_in_every_error() -> None:
     huge = "x" * 1_000_000
     schemes = [row.key for row in OF[DocumentEntry] if row.codes]
     codes = "".join(f'<r:Classification classificationScheme="{scheme}"/>' for scheme in schemes)
-    texts, _ = hostile(SET_XML + f'<r:ExtrinsicObject id="{huge}" objectType="{huge}">{codes}</r:ExtrinsicObject>')
+    texts = hostile(SET_XML + f'<r:ExtrinsicObject id="{huge}" objectType="{huge}">{codes}</r:ExtrinsicObject>')
     assert len(texts) > 20
     assert max(map(len, texts)) <= 1000

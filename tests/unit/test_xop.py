@@ -2,7 +2,6 @@
 
 import base64
 import io
-import time
 import tracemalloc
 
 import pytest
@@ -11,9 +10,8 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from xds.errors import SoapFault
-from xds.soap.mime import Limits, Stream
+from xds.soap.mime import Limits
 from xds.soap.mtom import cid_of, read_message
-from xds.soap.xop import Spool, extract
 
 XDSB = "urn:ihe:iti:xds-b:2007"
 INCLUDE = "{http://www.w3.org/2004/08/xop/include}Include"
@@ -274,7 +272,6 @@ def test_a_document_of_200_mb_inline_takes_little_memory():
     head, tail = DOCUMENT.split("QQ==")
     pieces = iter([head.encode(), *[block] * 1600, tail.encode()])
     tracemalloc.start()
-    begin = time.perf_counter()
     message = read_message(type("Source", (), {"read": lambda _, size: next(pieces, b"")})(), "application/soap+xml")
     total = sum(
         len(data) for part in message.parts for data in iter(lambda stream=part.stream: stream.read(65536), b"")
@@ -283,19 +280,3 @@ def test_a_document_of_200_mb_inline_takes_little_memory():
     tracemalloc.stop()
     assert total == 1600 * 256 * 384
     assert peak < 3_000_000
-    assert time.perf_counter() - begin < 20
-
-
-def test_a_typical_root_costs_little():
-    """A Provide and Register of 10 KB with Includes: a tenth of a millisecond where it was measured."""
-    slot = '<s name="creationTime"><l><v>20240101120000</v></l></s>' * 180
-    document = "<x:Document><i:Include xmlns:i='http://www.w3.org/2004/08/xop/include' href='cid:1'/></x:Document>"
-    xml = in_envelope(slot, document)
-
-    def once() -> float:
-        spool = Spool(1 << 16)
-        begin = time.perf_counter()
-        assert extract(Stream(io.BytesIO(xml).read), spool, Limits()).root == xml
-        return time.perf_counter() - begin
-
-    assert min(once() for _ in range(50)) < 0.0015  # ten times the aim: machines differ
