@@ -189,6 +189,12 @@ def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]
     yield name, make, ITI_51.number
 
 
+def by_code(parameter: str, kind: CodeType) -> Callable[[], AdhocQuery]:
+    """A maker of ITI-51 queries for a frequent code, without patients."""
+    slots: Slots = ((parameter, (code(kind),)), ("$XDSDocumentEntryStatus", APPROVED))
+    return _probe("", "FindDocumentsForMultiplePatients", lambda: slots, transaction=ITI_51.number)[1]
+
+
 def _find_documents(size: str, patients: Sequence[str]) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]:
     slots = _patient("$XDSDocumentEntryPatientId", "DocumentEntry", patients)
     yield _probe(f"FindDocuments, {size} in full", "FindDocuments", slots)
@@ -281,11 +287,20 @@ class Prober:
 
     def plan(self, make: Callable[[], AdhocQuery], transaction: str) -> str:
         """How the database answers a query: EXPLAIN (ANALYZE, BUFFERS), or EXPLAIN QUERY PLAN of SQLite."""
-        said: list[tuple[str, Any]] = []
+        statement, parameters = self.statement(make, transaction)
+        sqlite = self._engine.dialect.name == "sqlite"
+        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "
+        with self._engine.connect() as conn:
+            rows = conn.exec_driver_sql(explain + statement, parameters).fetchall()
+        return "\n".join(str(row[-1]) for row in rows)
+
+    def statement(self, make: Callable[[], AdhocQuery], transaction: str) -> tuple[str, tuple[Any, ...]]:
+        """The last statement a query is answered by, and its parameters."""
+        said: list[tuple[str, tuple[Any, ...]]] = []
         real = database.rows
 
         def note(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
-            said.append((statement, parameters))
+            said.append((statement, tuple(parameters)))
             return real(connection, statement, parameters)
 
         database.rows = note
@@ -293,9 +308,4 @@ class Prober:
             self._ask(make(), transaction)
         finally:
             database.rows = real
-        statement, parameters = said[-1]
-        sqlite = self._engine.dialect.name == "sqlite"
-        explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "
-        with self._engine.connect() as conn:
-            rows = conn.exec_driver_sql(explain + statement, tuple(parameters)).fetchall()
-        return "\n".join(str(row[-1]) for row in rows)
+        return said[-1]

@@ -1,6 +1,6 @@
 """docs/performance.md from the JSON of runs: tables and plots, each with date, machine and command.
 
-    python bench/publish.py bench.json growth-postgres.json growth-sqlite.json
+    python bench/publish.py bench.json growth-postgres.json growth-sqlite.json indexes.json
 
 What stands outside the two marks in docs/performance.md is written by people and left alone. The floors are described
 by the docstrings of their handlers, so that text and program cannot part.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,10 @@ def provenance(data: dict[str, Any]) -> str:
     """Date, machine, command."""
     about = data["machine"]
     where = ", ".join(about[name] for name in ("processor", "memory", "system"))
-    return f"{about['date']}, {where}, Python {about['python']}: `{data['command']}`"
+    return f"{about['date']}, {where}, Python {about['python']}: `{_FILES.sub('', data['command'])}`"
+
+
+_FILES = re.compile(r" --(?:json|plans) \S+")  # where the figures were kept is nobody's business
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -176,7 +180,34 @@ def _space(results: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return columns
 
 
+# --- indexes ----------------------------------------------------------------------------------------------------------
+
+
+def indexes_part(data: dict[str, Any], _plots: Path) -> Iterator[str]:
+    """Table of a run of `bench/indexes.py`."""
+    yield from (
+        f"## What each index costs and saves, at {data['entries']:,} entries on PostgreSQL",
+        "",
+        provenance(data),
+    )
+    yield from ("", "A row is one of the index's table; a registration of one document inserts three or so.", "")
+    heads = ("index", "octets an entry", "us a row", "query", "ms with it", "ms without")
+    yield from table(
+        heads,
+        (
+            (
+                f"`{row['index']}`",
+                *(value if isinstance(value, str) else number(value) for value in list(row.values())[1:]),
+            )
+            for row in data["results"]
+        ),
+    )
+
+
 # --- the file -------------------------------------------------------------------------------------------------------
+
+
+PARTS = {"bench": bench_part, "growth": growth_part, "indexes": indexes_part}
 
 
 def publish(files: Iterable[Path], document: Path) -> None:
@@ -186,7 +217,7 @@ def publish(files: Iterable[Path], document: Path) -> None:
     lines: list[str] = []
     for file in files:
         data = json.loads(file.read_text())
-        lines += bench_part(data, plots) if data["kind"] == "bench" else growth_part(data, plots)
+        lines += PARTS[data["kind"]](data, plots)
     text = document.read_text() if document.exists() else _INTRODUCTION
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -195,7 +226,8 @@ def publish(files: Iterable[Path], document: Path) -> None:
 
 def main(
     files: Annotated[
-        list[Path], typer.Argument(exists=True, dir_okay=False, help="JSON of bench/run.py and bench/grow.py.")
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, help="JSON of bench/run.py, bench/grow.py, bench/indexes.py."),
     ],
     document: Annotated[Path, typer.Option(help="The page.")] = ROOT / "docs" / "performance.md",
 ) -> None:
