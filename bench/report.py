@@ -112,7 +112,7 @@ def machine() -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "processor": f"{len(os.sched_getaffinity(0))} x {model[1] if model else platform.machine()}",
         "memory": f"{memory / (1 << 30):.0f} GiB",
-        "system": f"{platform.system()} {re.split(r'[^\d.]', platform.release())[0]}",
+        "system": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
     }
 
