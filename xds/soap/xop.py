@@ -26,7 +26,6 @@ DOCUMENTS = frozenset({"{urn:ihe:iti:xds-b:2007}Document"})
 """Elements of type base64Binary, in Clark's notation."""
 
 _FAST = 1024 * 1024
-_LONGEST_NAME = 64  # octets of an element's name that the end of a read may have cut off
 _ENCODINGS = frozenset({"utf-8", "us-ascii", "iso-8859-1"})  # splicing ASCII into them is safe
 _START_TAG = re.compile(rb"<([^\s/>]+)[^>\"']*(?:(?:\"[^\"]*\"|'[^']*')[^>\"']*)*>")
 _DECLARED = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)")
@@ -136,15 +135,15 @@ def extract(stream: Stream, spool: Spool, limits: Limits, names: frozenset[str] 
     Raises:
         SoapFault: no well-formed XML, a DOCTYPE, an encoding other than UTF-8, ASCII and Latin-1, a limit exceeded.
     """
-    head, chunk, mention = bytearray(), b"-", None
-    while chunk and len(head) < _FAST and not mention:
+    head, chunk = bytearray(), b"-"
+    while chunk and len(head) < _FAST and _has_only_includes(head, names):
         chunk = stream.read(CHUNK)
         head += chunk
-        mention = _mention(names).search(head, max(len(head) - len(chunk) - _LONGEST_NAME, 0))
     if not head:
         raise sender_fault("the message is empty, expected a SOAP envelope")
-    if not (chunk or mention) and len(head) <= limits.root and _needs_no_parse(head):
+    if not chunk and len(head) <= limits.root and _needs_no_parse(head) and _has_only_includes(head, names):
         return Extracted(bytes(head))
+    mention = _mention(names).search(head)
     quiet = max(head.rfind(b"<", 0, mention.start() if mention else len(head)), 0)  # expat need not call us until then
     filtering = _Filter(spool, limits, names)
     filtering.feed(bytes(head[:quiet]))
@@ -155,14 +154,31 @@ def extract(stream: Stream, spool: Spool, limits: Limits, names: frozenset[str] 
     return filtering.finish()
 
 
+def _local(names: frozenset[str]) -> str:
+    return "(?:" + "|".join(re.escape(name.rpartition("}")[2]) for name in sorted(names)) + ")"
+
+
 @lru_cache
 def _mention(names: frozenset[str]) -> re.Pattern[bytes]:
-    local = "|".join(re.escape(name.rpartition("}")[2]) for name in sorted(names))
-    return re.compile(rf"(?:{local})[\s/>]".encode())
+    return re.compile(rf"{_local(names)}[\s/>]".encode())
+
+
+@lru_cache
+def _included(names: frozenset[str]) -> re.Pattern[bytes]:
+    prefix = r"(?:[^\s<>/:]+:)?"
+    include = rf"<{prefix}Include\s[^<>]*(?:/>|>\s*</{prefix}Include\s*>)"
+    document = f"{prefix}{_local(names)}"
+    return re.compile(rf"<{document}(?:\s[^<>]*)?>\s*{include}\s*</{document}\s*>".encode())
+
+
+def _has_only_includes(head: bytearray, names: frozenset[str]) -> bool:
+    """Tell whether no document stands inline: each mention of one is the begin or the end of one with an Include."""
+    mentions = len(_mention(names).findall(head))
+    return not mentions or mentions == 2 * len(_included(names).findall(head))
 
 
 def _needs_no_parse(head: bytearray) -> bool:
-    """Tell whether a whole root without documents, as in queries, has neither DOCTYPE nor a foreign encoding."""
+    """Tell whether a whole root without inline documents has neither DOCTYPE nor a foreign encoding."""
     declared = _DECLARED.match(head)
     return (
         b"\0" not in head
