@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from xds.errors import Code, XDSError
 from xds.messages import AdhocQueryResponse, ReturnType, ServedObject
 from xds.queries.parse import Query
 from xds.queries.table import Compare
+from xds.transactions import ITI_51
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def _rows(conn: Connection, query: Query, codes: CodeCache, most: int) -> Sequen
     shape, values = bind(conn, query, codes)
     values[LIMIT] = [most]
     text, names = statement(conn.dialect.name, query.stored.id, query.return_type, shape)
-    return database.rows(conn, text, [value for name in names for value in values[name]])
+    with database.planned_for_values(conn) if query.stored.transaction == ITI_51.number else nullcontext():
+        return database.rows(conn, text, [value for name in names for value in values[name]])
 
 
 def _at_home(body: bytes, home: str | None) -> bytes:
