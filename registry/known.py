@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from registry.models import (
     ASSOCIATION,
@@ -206,16 +206,17 @@ def lock_patients(connection: Connection, ids: Identifiers) -> None:
 def lock_identifiers(connection: Connection, ids: Identifiers) -> None:
     """Queue for the identifiers of a message, in one order: the lock of the patient does not part two patients.
 
-    SQLite has a single writer at a time anyway.
+    Several share a place in the queue, since PostgreSQL has room for some thousand locks in all. SQLite has a single
+    writer at a time anyway.
     """
     if connection.dialect.name == "postgresql":
-        for number in sorted(map(_number, _all(ids))):
-            connection.execute(select(func.pg_advisory_xact_lock(number)))
+        places = sorted(set(map(_place, (*ids.unique_ids, *ids.own, *ids.parts))))
+        database.rows(connection, _QUEUE, (places,))
 
 
-def _all(ids: Identifiers) -> Collection[str]:
-    return {*ids.unique_ids, *ids.own, *ids.parts}
+_PLACES = 64
+_QUEUE = "SELECT pg_advisory_xact_lock(42, place) FROM unnest(%b::integer[]) AS place"
 
 
-def _number(value: str) -> int:
-    return int.from_bytes(hashlib.sha256(value.encode()).digest()[:8], signed=True)
+def _place(value: str) -> int:
+    return hashlib.sha256(value.encode()).digest()[0] % _PLACES

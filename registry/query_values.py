@@ -17,7 +17,7 @@ from registry.codes import CodeCache
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER
 from registry.query_sql import ARRAY, Shape, key
 from registry.rows import ON_DEMAND_NUMBER
-from xds.queries.parse import Group, Query
+from xds.queries.parse import MAX_VALUES, Group, Query
 from xds.queries.table import Compare, Parameter
 from xds.queries.text import exact_pattern, like_pattern
 
@@ -42,7 +42,7 @@ class Driver:
 
     def places(self, count: int) -> int:
         """How many places a statement has for so many values, at least one; or `ARRAY`."""
-        return ARRAY if self.arrays and count > 1 else 1 << (count - 1).bit_length()
+        return ARRAY if self.arrays and count > 1 else min(1 << (count - 1).bit_length(), MAX_VALUES)
 
 
 def _urn(octets: bytes) -> str:

@@ -103,8 +103,8 @@ def _add(engine: Engine, registration: Registration, numbers: CodeIds) -> bool:
 
 
 def _change(engine: Engine, registration: Registration, numbers: CodeIds) -> None:
-    """Register with the patient locked; if others use the same identifiers, writers queue for these as well."""
-    attempts = itertools.count(0 if registration.ids.referenced else 1)
+    """Register with the patient locked; after a conflict, writers queue for the message's identifiers as well."""
+    attempts = itertools.count()
 
     def work(connection: Connection) -> None:
         lock_patients(connection, registration.ids)
@@ -137,11 +137,11 @@ def _prepare(
     faults = [*registration.shape, *rules.check(rules.CONTENT, message, facts)]
     if faults:
         raise Refused(faults)
-    if registration.pairs - numbers.keys():
-        raise _NewCodes
     used = _used(registration.ids, known)
     ids = Assignment(new_uuids(), used)
     submission = effects(ids.submission(message.submission))
+    if registration.pairs - numbers.keys():
+        raise _NewCodes
     parts = [UUID(id_) for id_ in sorted(registration.ids.parts - used)]
     return Rows(
         patient=rules.patient_of(message.submission.submission_set) or "",

@@ -39,6 +39,8 @@ from xds.validation.provide import fill_in, octets_are_as_described, octets_arri
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+HOLD_SECONDS = 600
+"""So long may the first document of a message be stored but not claimed; `gc` takes what is older for an orphan."""
 STALE_SECONDS = 900
 """A pending claim older than this is of no running submission: registering is given up within minutes."""
 
@@ -53,7 +55,7 @@ class Provision:
         claimed: uniqueId -> the document it means, for those this submission relies on.
         unreadable: id of the ExtrinsicObject -> why the octets of its part cannot be decoded.
         in_doubt: a claim was not answered and may still be carried out.
-        started: `time.monotonic()` when it began.
+        since: `time.monotonic()` when the first document had arrived.
     """
 
     engine: Engine
@@ -70,7 +72,7 @@ class Provision:
     claimed: dict[str, Document] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     in_doubt: bool = False
-    started: float = field(default_factory=time.monotonic)
+    since: float | None = None
 
     def run(self) -> RegistryResponse:
         """Do the steps.
@@ -110,6 +112,7 @@ class Provision:
                 self.storing[submitted.id] = put_soon(
                     self.store, submitted.content, self.spare, more=more, limit=self.limit
                 )
+            self.since = self.since or time.monotonic()
         except XDSError as error:  # what the part holds cannot be decoded: it counts as a missing document
             self.unreadable[submitted.id] = error.context
 
@@ -135,6 +138,7 @@ class Provision:
         wanted = [_document(entries[id_], stored) for id_, stored in self.stored.items()]
         if not wanted:
             return
+        self._refuse_slow()
         self.claimed = {doc.unique_id: doc for doc in wanted}  # until we know better
         try:
             meant = attempt(lambda: claims.claim(self.engine, wanted), self.caller)
@@ -146,7 +150,6 @@ class Provision:
         faults = [fault for doc in wanted if doc.unique_id not in same for fault in self._contest(meant, doc)]
         _refuse(faults)
         self._remove_doubles()
-        self._refuse_lost()
 
     def _contest(self, meant: dict[str, Document], doc: Document) -> Iterator[XDSError]:
         """The uniqueId means other octets already; unless a crashed submission left it behind, that is final."""
@@ -174,15 +177,10 @@ class Provision:
         self._remove(stored.key for stored in doubles.values())
         self.stored = {id_: stored for id_, stored in self.stored.items() if id_ not in doubles}
 
-    def _refuse_lost(self) -> None:
-        """A message that arrived slowly may find its first documents taken for orphans by `gc`."""
-        if time.monotonic() - self.started < STALE_SECONDS:
-            return
-        try:
-            for stored in self.stored.values():
-                self.store.stat(stored.key)
-        except StoreError as error:
-            raise Refused([store_error(error, "a document of the message", "", self.caller)]) from error
+    def _refuse_slow(self) -> None:
+        """What a message brought first may be taken for an orphan by `gc` if the rest is too long in coming."""
+        if self.since is not None and time.monotonic() - self.since > HOLD_SECONDS:
+            _refuse([_TOO_SLOW])
 
     # Steps 5 to 7
 
@@ -256,6 +254,11 @@ _UNKNOWN_OUTCOME = frozenset(
     },
 )
 
+_TOO_SLOW = XDSError(
+    Code.XDSRepositoryError,
+    f"the last document of the message arrived more than {HOLD_SECONDS} seconds after the first: "
+    "send large documents in messages of their own",
+)
 _UNEXPLAINED = XDSError(Code.XDSRegistryError, "the Document Registry answered Failure and gave no error")
 
 

@@ -18,6 +18,7 @@
 # Everything listens on 127.0.0.1, on ports chosen at the first start and remembered.
 #   XDS_SERVICES_DIR   state and data (default: .services in the checkout); another directory is another set of servers
 #   XDS_PYTHON         a Python that has the project's dependencies (default: .venv/bin/python)
+#   XDS_SHARED_BUFFERS PostgreSQL's memory for its pages when it starts (default: its own, 128MB)
 #   XDG_CACHE_HOME     built programs are kept below it, in open-xds/ (default: ~/.cache)
 set -euo pipefail
 
@@ -183,7 +184,8 @@ launch_postgres() {
   local home
   home=$(postgres_home)
   as_postgres "$(postgres_bin)/pg_ctl" start -D "$home/data" -l "$home/log" -w -t "$READY_SECONDS" -s -o \
-    "-p $(port_of postgres) -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200" \
+    "-p $(port_of postgres) -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 \
+    -c shared_buffers=${XDS_SHARED_BUFFERS:-128MB}" \
     </dev/null >&2 9>&-
   as_postgres head -n 1 "$home/data/postmaster.pid" >"$STATE/postgres/pid"
 }

@@ -16,6 +16,7 @@ from registry.bodies import pack
 from registry.codes import CodeCache, intern
 from registry.models import Kind, code, object_code, patient, registry_object, tables, unique_identifier
 from registry.query import QuerySettings, run
+from registry.query_values import DRIVERS
 from registry.rows import code_keys, code_rows, identifier_row, kind_of, model_of, row
 from xds import database
 from xds.errors import Code
@@ -33,7 +34,7 @@ from xds.metadata.model import (
 from xds.metadata.model import Code as CodedValue
 from xds.metadata.vocabulary import ON_DEMAND, STABLE, AssociationType, AvailabilityStatus
 from xds.queries.match import Objects, match, single_patient_error
-from xds.queries.parse import Query, parse
+from xds.queries.parse import MAX_VALUES, Query, parse
 from xds.queries.table import TABLE, Compare, Need, Parameter, StoredQuery
 
 LEAF, REF = ReturnType.LEAF_CLASS, ReturnType.OBJECT_REF
@@ -525,6 +526,11 @@ def test_whether_a_patient_is_known_is_asked_only_if_nothing_was_found(registry,
 def explain(registry: Registry, statement: str) -> str:
     cursor = registry.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
     return "\n".join(str(detail) for *_, detail in cursor)
+
+
+def test_as_many_values_as_are_accepted_fit_twice_into_a_statement_of_sqlite():
+    """32,766 is what SQLite is built with by default."""
+    assert [2 * DRIVERS["sqlite"].places(count) <= 32_766 for count in (1, 8192, 8193, MAX_VALUES)] == [True] * 4
 
 
 # Interned codes

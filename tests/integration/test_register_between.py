@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, text, update
 
 from registry import register
+from registry.known import lock_identifiers
 from registry.models import code as interned
 from registry.models import patient, unique_identifier
 from tests.actors import Bench
-from tests.samples import PATIENT, code, entry, new_oid, submission, submission_set
+from tests.samples import PATIENT, code, entry, link, new_oid, submission, submission_set
 from xds import database
 from xds.errors import Code
 from xds.metadata.model import Identifier
+from xds.metadata.vocabulary import AssociationType
 
+RPLC, APND = AssociationType.RPLC, AssociationType.APND
 OTHER_SHA1 = "a9993e364706816aba3e25717850c26c9cd0d89d"
 
 
@@ -94,3 +99,26 @@ def test_new_codes_are_numbered_once_the_rules_have_passed(bench):
     assert codes_of(bench, event.key) == []
     bench.accept(submission(entry(event_code_list=(event,))))
     assert codes_of(bench, event.key) == ["eventCodeList"]
+
+
+def test_what_a_refused_effect_leaves_is_no_code(bench):
+    """A replacement and an addendum to the replaced document: only the effects know that this cannot be."""
+    old, new, addendum = entry(), entry(), entry()
+    bench.accept(submission(old))
+    target = bench.entry(old.unique_id.value).id
+    event = code("never stored", "A code of a refused message", "2.999.8")
+    links = (link(new.id, target, RPLC), link(addendum.id, target, APND))
+    response = bench.refused(submission(replace(new, event_code_list=(event,)), addendum, links=links))
+    assert {error.code for error in response.errors} == {Code.XDSRegistryDeprecatedDocumentError}
+    assert codes_of(bench, event.key) == []
+
+
+def test_a_message_with_many_identifiers_takes_few_locks(bench):
+    ids = SimpleNamespace(unique_ids=[new_oid() for _ in range(5000)], own=set(), parts=set())
+    locks = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+
+    def work(connection: Connection) -> int:
+        lock_identifiers(connection, ids)
+        return connection.scalar(locks) if connection.dialect.name == "postgresql" else 0
+
+    assert database.write(bench.engine, work) <= 64

@@ -201,6 +201,14 @@ def test_an_entry_without_unique_id(desk):
     assert said(errors) == [(Code.XDSRepositoryMetadataError, "one")]
 
 
+def test_a_unique_id_no_database_could_hold_is_refused_before_anything_is_stored(desk):
+    sent = unhashed(id="one", unique_id=Identifier("2.999." + "7" * 9000))
+    errors = desk.provide(submission(sent), {"one": OCTETS}).errors
+    assert said(errors) == [(Code.XDSRepositoryMetadataError, "one")]
+    assert "9006 characters, at most 256 are allowed" in errors[0].context
+    assert desk.keys() == set()
+
+
 def test_several_faults_are_all_named(desk):
     taken = Identifier(new_oid())
     sent = submission(

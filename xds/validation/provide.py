@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from xds.ebxml.xdsb import ProvidedEntry, set_slot
 from xds.errors import Code, XDSError
+from xds.metadata.attributes import OF
+from xds.metadata.model import DocumentEntry
 
 
 def documents_have_entries(entries: Sequence[ProvidedEntry], document_ids: Sequence[str]) -> Iterator[XDSError]:
@@ -39,6 +41,14 @@ def entries_are_identified(entries: Sequence[ProvidedEntry], _document_ids: Sequ
         if entry.unique_id is None:
             problem = f"the DocumentEntry {entry.id!r} has no uniqueId (ExternalIdentifier XDSDocumentEntry.uniqueId)"
             yield XDSError(Code.XDSRepositoryMetadataError, problem, entry.id)
+        elif len(entry.unique_id) > _LONGEST_UNIQUE_ID:
+            problem = (
+                f"the uniqueId of {entry.id!r} has {len(entry.unique_id)} characters, at most {_LONGEST_UNIQUE_ID}"
+            )
+            yield XDSError(Code.XDSRepositoryMetadataError, f"{problem} are allowed", entry.id)
+
+
+_LONGEST_UNIQUE_ID = next(row.limit or 0 for row in OF[DocumentEntry] if row.field == "unique_id")
 
 
 def unique_ids_differ(entries: Sequence[ProvidedEntry], _document_ids: Sequence[str]) -> Iterator[XDSError]:
