@@ -18,6 +18,7 @@ import gc
 import logging
 import math
 import os
+import resource
 import selectors
 import socket
 import ssl
@@ -59,8 +60,14 @@ HEADER_OCTETS = 32 * 1024
 """A header may hold a certificate of 16 KiB (`xds.security.tls`), and more once it is URL-encoded."""
 BACKLOG = 2048
 WORKER_CONNECTIONS = 2000
+FILES, FILES_OF_A_THREAD = 128, 8
+"""What a worker may have open beside its connections: for itself, and for each thread's databases, stores and files."""
+PAUSE_SECONDS = 0.2
+"""How long no connection is accepted after one could not be."""
 HANDSHAKE_SECONDS = 10
 """From a connection to the end of its TLS handshake."""
+HEADER_SECONDS = 15
+"""From a request's first octets to the end of its header."""
 LEAVE_SECONDS = 2
 """How long a peer may take to close its side after the server has closed its own."""
 MOMENT = 0.005
@@ -159,6 +166,18 @@ class _Wants(Enum):
 class _Request(Request):
     """gunicorn's request; nobody is a proxy of gunicorn's kind, and no request needs to ask whether its peer is."""
 
+    def parse(self, unreader: Any) -> Any:
+        """Read the header, whose time is bounded, and understand `Connection`: a list (RFC 9110, 7.6.1)."""
+        unreader.sock.until = time.monotonic() + HEADER_SECONDS
+        try:
+            rest = super().parse(unreader)  # type: ignore[no-untyped-call]
+        finally:
+            unreader.sock.until = None
+        options = ",".join(value for name, value in self.headers if name == "CONNECTION").lower().split(",")
+        if "close" in map(str.strip, options):
+            self.force_close()  # type: ignore[no-untyped-call]
+        return rest
+
     def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
         return {}, []
 
@@ -203,6 +222,7 @@ class _Worker(ThreadWorker):
 
     poller: Any
     _notify_at = 0.0
+    _accept_at = 0.0
     _busy = 0
     """Connections in the hands of a thread, or waiting for one; known to the main thread."""
 
@@ -210,6 +230,19 @@ class _Worker(ThreadWorker):
         """Begin, in the worker; its settings are fixed now, and reading one need not go through gunicorn's classes."""
         self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
         super().init_process()  # type: ignore[no-untyped-call]
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept a connection; where there is no room for one, let them wait a little."""
+        try:
+            super().accept(listener)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            log.warning("new connections have to wait: %s", error.strerror)
+            self._accept_at = time.monotonic() + PAUSE_SECONDS
+            self.set_accept_enabled(False)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or cease to accept connections; the main thread asks for it in each of its rounds."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accept_at)  # type: ignore[no-untyped-call]
 
     def enqueue_req(self, conn: Conn) -> None:
         """Hand a connection to a thread; a new one waits for its first octets first."""
@@ -223,13 +256,29 @@ class _Worker(ThreadWorker):
         self._wait(conn, _Wants.READ, self.on_pending_socket_readable)
 
     def handle(self, conn: Conn) -> Any:
-        """Serve requests as long as one follows the other, or go on with the handshake; in a thread."""
-        if self.cfg.is_ssl and conn.parser is None:
-            return self._shake_hands(conn)
-        result = super().handle(conn)  # type: ignore[no-untyped-call]
+        """Go on with the handshake, then serve requests as long as one follows the other; in a thread."""
+        result = self._open(conn) if conn.parser is None else self._serve(conn)
         while result is True and self._goes_on(conn):
-            result = super().handle(conn)  # type: ignore[no-untyped-call]
+            result = self._serve(conn)
         return result
+
+    def _open(self, conn: Conn) -> Any:
+        """Make a connection ready for requests; True when it is."""
+        result = self._shake_hands(conn) if self.cfg.is_ssl else True
+        if result is True:
+            conn.parser = get_parser(conn.cfg, conn.sock, conn.client)  # type: ignore[no-untyped-call]
+            conn.parser.mesg_class = _Request
+            conn.init()
+        return result
+
+    def _serve(self, conn: Conn) -> Any:
+        """Answer a request if one has begun; True if the connection is to wait for more."""
+        try:
+            has_begun = _has_begun(conn)
+        except OSError as error:
+            log.debug("connection with %s: %s", conn.client[0], error)
+            return False
+        return super().handle(conn) if has_begun else True  # type: ignore[no-untyped-call]
 
     def _goes_on(self, conn: Conn) -> bool:
         """Wait a moment for the next request."""
@@ -312,9 +361,6 @@ class _Worker(ThreadWorker):
         except OSError as error:
             log.info("no connection with %s: %s", conn.client[0], error)
             return False
-        conn.parser = get_parser(conn.cfg, conn.sock, conn.client)  # type: ignore[no-untyped-call]
-        conn.parser.mesg_class = _Request
-        conn.init()
         return True
 
     def _wait(self, conn: Conn, event: _Wants, then: Callable[[Conn, socket.socket], None]) -> None:
@@ -345,10 +391,39 @@ class _Worker(ThreadWorker):
         conn.close()
 
 
+def _has_begun(conn: Conn) -> bool:
+    """Read what has arrived, and tell whether it begins a request; empty lines before one do not (RFC 9112, 2.2).
+
+    Raises:
+        OSError: the connection has ended.
+    """
+    unreader = conn.parser.unreader
+    held: bytes = unreader.take_buffered().lstrip(b"\r\n")
+    if not held:
+        arrived = conn.sock.recv_arrived(unreader.mxchunk)
+        if arrived == b"":
+            raise ConnectionResetError(errno.ECONNRESET, "the peer has closed it")
+        held = (arrived or b"").lstrip(b"\r\n")
+    unreader.unread(held)
+    return bool(held)
+
+
 def _has_buffered(conn: Conn) -> bool:
     """Whether octets have been read, or decrypted, that belong to the next request: the poller would not see them."""
     is_decrypted = isinstance(conn.sock, ssl.SSLSocket) and conn.sock.pending() > 0
-    return is_decrypted or bool(conn.parser.unreader.buf.getvalue())
+    return is_decrypted or bool(conn.parser.unreader.buf.getvalue().lstrip(b"\r\n"))
+
+
+def _connections(threads: int) -> int:
+    """How many connections a worker may have: with the files it may have open, once it may have as many as allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # where "as many as you like" is more than the system can
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(WORKER_CONNECTIONS, 4 * threads)
+    if files == resource.RLIM_INFINITY:
+        return wanted
+    return max(min(wanted, files - FILES - FILES_OF_A_THREAD * threads), threads + 1)
 
 
 class _Log(Logger):
@@ -394,7 +469,7 @@ class _Server(BaseApplication):
             "workers": server.workers,
             "threads": server.threads,
             "worker_class": _Worker,
-            "worker_connections": max(WORKER_CONNECTIONS, 4 * server.threads),
+            "worker_connections": _connections(server.threads),
             "keepalive": KEEP_ALIVE_SECONDS,
             "timeout": HEARTBEAT_SECONDS,
             "graceful_timeout": math.ceil(server.stop_seconds),

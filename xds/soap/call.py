@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 from xds.errors import SoapFault
 from xds.soap import envelope
@@ -49,6 +50,11 @@ class Answer:
     media_type: str
     chunks: Iterable[bytes]
     length: int | None
+
+    def begin(self) -> None:
+        """Get the first octets: what fails by now can still be answered otherwise."""
+        chunks = iter(self.chunks)
+        self.chunks = chain(tuple(islice(chunks, 1)), chunks)
 
     def headers(self) -> list[tuple[str, str]]:
         """The answer's own header fields."""

@@ -221,6 +221,7 @@ class _Endpoint(ServerBase):
             raise call.raised
         self.get_out_string(context)  # 8, 9
         answer: Answer = context.out_string
+        answer.begin()
         return answer
 
 

@@ -17,6 +17,9 @@ from typing import Any, ClassVar
 
 _TLS_EVENTS: dict[type[OSError], int] = {ssl.SSLWantReadError: select.POLLIN, ssl.SSLWantWriteError: select.POLLOUT}
 """TLS may have to read before it can write, and the other way round."""
+_NOT_YET = BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError
+_SLICE = 64 * 1024
+"""Octets handed over at once: TLS goes on with a write until all of it has left."""
 
 
 class Patient:
@@ -27,6 +30,8 @@ class Patient:
 
     seconds: ClassVar[float] = 60.0
     """How long each read and write of a socket that is called blocking may wait."""
+    until: float | None = None
+    """When waiting ends in any case, however often something arrives; on the monotonic clock."""
     _patience: float | None = None
 
     def setblocking(self, flag: bool) -> None:
@@ -43,6 +48,14 @@ class Patient:
         """How long a read or write may wait, in seconds."""
         return self._patience
 
+    def recv_arrived(self, size: int) -> bytes | None:
+        """Read what has arrived, without waiting; None if that is nothing, or no whole TLS record."""
+        try:
+            data: bytes = super().recv(size)  # type: ignore[misc]
+        except _NOT_YET:
+            return None
+        return data
+
     def recv(self, *args: Any) -> bytes:
         """Read what has arrived.
 
@@ -58,10 +71,10 @@ class Patient:
         return sent
 
     def sendall(self, data: Any, *args: Any) -> None:
-        """Write all octets; each write may wait anew."""
+        """Write all octets; each slice of them may wait anew."""
         rest = memoryview(data)
         while rest:
-            rest = rest[self.send(rest, *args) :]
+            rest = rest[self.send(rest[:_SLICE], *args) :]
 
     def is_ready(self, seconds: float | None, event: int = select.POLLIN) -> bool:
         """Wait until there is something to read, the end included, or room to write; False if it took too long."""
@@ -74,18 +87,22 @@ class Patient:
         while True:
             try:
                 return act(*args)
-            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as wants:
+            except _NOT_YET as wants:
                 if self._patience == 0:
                     raise
                 wanted = _TLS_EVENTS.get(type(wants), event)
-            deadline = deadline or _after(self._patience)
+            deadline = deadline or self._deadline()
             if not self.is_ready(None if deadline is None else max(deadline - time.monotonic(), 0.0), wanted):
-                words = f"the peer was silent for {self._patience:g} seconds"
-                raise ConnectionResetError(errno.ECONNRESET, words)
+                raise ConnectionResetError(errno.ECONNRESET, self._words())
 
+    def _deadline(self) -> float | None:
+        patience = None if self._patience is None else time.monotonic() + self._patience
+        return min(filter(None, (patience, self.until)), default=None)
 
-def _after(seconds: float | None) -> float | None:
-    return None if seconds is None else time.monotonic() + seconds
+    def _words(self) -> str:
+        if self.until is not None and time.monotonic() >= self.until:
+            return "the peer took too long"
+        return f"the peer was silent for {self._patience:g} seconds"
 
 
 class PlainSocket(Patient, socket.socket):

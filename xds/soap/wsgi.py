@@ -18,7 +18,7 @@ from xds.transactions import Actor, Transaction
 
 log = logging.getLogger(__name__)
 
-_LINGER_SECONDS, _LINGER_IDLE_SECONDS, _LINGER_OCTETS = 5.0, 1.0, 64 << 20
+_LINGER_SECONDS, _LINGER_OCTETS = 1.0, 64 << 20  # the server itself goes on a little, without a thread
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -204,8 +204,8 @@ def linger(environ: Environ) -> None:
     connection: Any = environ.get("gunicorn.socket")
     deadline, left = time.monotonic() + _LINGER_SECONDS, _LINGER_OCTETS
     with suppress(OSError, ValueError, AttributeError):
-        while left > 0 and time.monotonic() < deadline:
-            connection.settimeout(_LINGER_IDLE_SECONDS)
+        while left > 0 and (seconds := deadline - time.monotonic()) > 0:
+            connection.settimeout(seconds)
             data = connection.recv(CHUNK)
             if not data:
                 return

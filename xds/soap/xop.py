@@ -191,6 +191,8 @@ def _parser() -> expat.XMLParserType:
     parser = expat.ParserCreate(namespace_separator="}", intern=None)  # None: no table of names
     parser.buffer_text = True
     parser.buffer_size = CHUNK
+    if hasattr(parser, "SetReparseDeferralEnabled"):  # since expat 2.6; `Limits.token` bounds what is scanned again
+        parser.SetReparseDeferralEnabled(False)
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.XmlDeclHandler = _check_encoding
     return parser
@@ -228,6 +230,7 @@ class _Filter:
         self._kept = 0
         self._raw = bytearray()
         self._base = 0
+        self._done = 0
         self._token = token_hex(8)  # no sender can guess it and name a part so
         self._result = Extracted(b"")
         self._begin_content(outside=True)
@@ -246,11 +249,11 @@ class _Filter:
             return
         self._raw += data
         _parse(self._parser, data)
-        done = max(self._parser.CurrentByteIndex, 0)
-        if self._base + len(self._raw) - done > self._limits.token:
+        self._done = max(self._done, self._base, self._parser.CurrentByteIndex)  # -1 while expat is in no token
+        if self._base + len(self._raw) - self._done > self._limits.token:
             raise limit_fault("a tag, comment or processing instruction", self._limits.token, "token")
         if self._decoder or self._reason:
-            self._skip(done)
+            self._skip(self._done)
         if self._kept + len(self._raw) > self._limits.root:
             raise limit_fault("root part", self._limits.root, "root")
 
