@@ -155,7 +155,7 @@ class Client:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = context.wrap_socket(raw)
         self._buffer = memoryview(bytearray(BLOCK))
-        self._numbers = _numbers(seed)
+        self._numbers = fresh_numbers(seed)
         self._row = seed
         self._kept = kept
         self.received = 0
@@ -182,16 +182,8 @@ class Client:
             self._sock.close()
 
     def _filled(self, request: Request) -> bytearray:
-        data = bytearray(request.head)
         self._row += 1
-        for spot in request.fields:
-            end = spot.offset + spot.width
-            values = request.choices.get(spot.name)
-            if values is not None:
-                data[spot.offset : end] = values[self._row % len(values)]
-            else:
-                data[spot.offset : end] = next(self._numbers)[-spot.width :].rjust(spot.width, b"0")
-        return data
+        return filled(request, self._row, self._numbers)
 
     def _answer(self) -> bytes:
         """Read the header, then the body by its length or its chunks."""
@@ -235,7 +227,19 @@ class Client:
 _NOISE = random.Random(1).randbytes(BLOCK)  # no pattern that anything on the way could profit from
 
 
-def _numbers(seed: int) -> Iterator[bytes]:
+def filled(request: Request, row: int, numbers: Iterator[bytes]) -> bytearray:
+    """The request's head with its fields filled in: from a row of the choices, else from numbers nobody has used."""
+    data = bytearray(request.head)
+    for spot in request.fields:
+        values = request.choices.get(spot.name)
+        value = (
+            values[row % len(values)] if values is not None else next(numbers)[-spot.width :].rjust(spot.width, b"0")
+        )
+        data[spot.offset : spot.offset + spot.width] = value
+    return data
+
+
+def fresh_numbers(seed: int) -> Iterator[bytes]:
     """Digits nobody has used: a random start for each connection, then counting."""
     number = uuid.uuid4().int % 10**26 * 10**10 + seed
     while True:
