@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import resource
 import signal
 import socket
 import ssl
@@ -16,10 +18,13 @@ from types import SimpleNamespace
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.http import get_parser
 
 from tests.conftest import create_database, drop_database
 from tests.stack import Arrangement, Server, Stack, Stores, free_port, run
-from xds.serve import _Response
+from xds import serve
+from xds.serve import _connections, _Request, _Response
+from xds.soap.sockets import PlainSocket
 from xds.transactions import TRANSACTIONS, Actor
 
 SERVICES = pytest.param(Stores.SERVICES, marks=pytest.mark.service)
@@ -280,6 +285,111 @@ def test_refused_strangers_who_stay_keep_nobody_out(served):
         assert time.monotonic() - begun < 10  # two seconds for each of them, if it waited in its main thread
 
 
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="files are counted on Linux")
+def test_a_worker_that_may_open_no_more_files_lets_new_connections_wait(stack):
+    running = stack(server={"workers": 1, "threads": 2})
+    master = running.servers[0].process.pid
+    workers = children(master)
+    soft, hard = resource.prlimit(workers[0], resource.RLIMIT_NOFILE)
+    assert soft == hard
+    opened = max(int(each.name) for each in Path(f"/proc/{workers[0]}/fd").iterdir())
+    resource.prlimit(workers[0], resource.RLIMIT_NOFILE, (opened + 5, hard))
+    with ExitStack() as strangers:
+        for _ in range(20):
+            strangers.enter_context(socket.create_connection(("localhost", connection(running).port)))
+        time.sleep(1.5)
+    resource.prlimit(workers[0], resource.RLIMIT_NOFILE, (soft, hard))
+    assert running.get("/ready")[0] == 200
+    assert children(master) == workers
+    assert "new connections have to wait: Too many open files" in running.servers[0].text()
+
+
+@pytest.mark.parametrize(
+    ("allowed", "threads", "expected"),
+    [(1 << 20, 16, 2000), (1024, 16, 768), (64, 16, 17), (resource.RLIM_INFINITY, 1000, 4000)],
+)
+def test_connections_leave_files_for_databases_and_documents(monkeypatch, allowed, threads, expected):
+    limits = [(32, allowed)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, asked: limits.append(asked))
+    assert _connections(threads) == expected
+    assert limits[-1] == (allowed, allowed)
+
+
+def ask_for_readiness(peer: http.client.HTTPSConnection, after: bytes = b"") -> None:
+    peer.sock.sendall(b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n" + after)
+    assert b"200 OK" in peer.sock.recv(1 << 16)
+
+
+@pytest.mark.parametrize("rest", [b"\r\n", b"\r\n\r\n", b"\r"], ids=["one", "two", "half"])
+@pytest.mark.parametrize("when", ["with the request", "later"])
+def test_empty_lines_after_a_request_hold_no_thread(stack, rest, when):
+    running = stack(server={"workers": 1, "threads": 1})
+    peer = connection(running)
+    peer.connect()
+    with closing(peer):
+        ask_for_readiness(peer, rest if when == "with the request" else b"")
+        if when == "later":
+            peer.sock.sendall(rest)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert running.get("/ready")[0] == 200
+        assert time.monotonic() - begun < 5
+        peer.sock.sendall(b"\n" if rest == b"\r" else b"")
+        ask_for_readiness(peer)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_part_of_a_tls_record_holds_no_thread(stack, kept):
+    running = stack(server={"workers": 1, "threads": 1})
+    peer = connection(running)
+    peer.connect()
+    with closing(peer):
+        if kept:
+            ask_for_readiness(peer)
+        os.write(peer.sock.fileno(), b"\x17\x03\x03\x00\x50")
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert running.get("/ready")[0] == 200
+        assert time.monotonic() - begun < 5
+
+
+def test_a_header_that_trickles_is_cut_off(monkeypatch):
+    monkeypatch.setattr(serve, "HEADER_SECONDS", 0.5)
+    ours, peer = socket.socketpair()
+    ended = threading.Event()
+
+    def trickle() -> None:
+        peer.sendall(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(200):
+            peer.sendall(b"x")
+            if ended.wait(0.05):
+                break
+
+    with closing(PlainSocket(fileno=ours.detach())) as connection, closing(peer), ThreadPoolExecutor(1) as pool:
+        connection.setblocking(True)
+        parser = get_parser(Config(), connection, ("127.0.0.1", 1))
+        parser.mesg_class = _Request
+        pool.submit(trickle)
+        with pytest.raises(ConnectionResetError, match="took too long"):
+            next(parser)
+        ended.set()
+        assert connection.until is None  # a body may take its time
+
+
+@pytest.mark.parametrize("options", ["close", "TE, close", "Close ,TE"])
+def test_the_connection_is_closed_when_one_of_its_options_says_so(served, options):
+    peer = connection(served)
+    with closing(peer):
+        peer.request("GET", "/ready", headers={"Connection": options})
+        answer = peer.getresponse()
+        assert (answer.status, answer.getheader("Connection"), answer.read()) == (200, "close", b"ready\n")
+
+
 def test_a_handshake_that_is_not_finished_is_cut_off(stack):
     running = stack(server={"workers": 1, "threads": 2, "idle_seconds": 1})
     with socket.create_connection(("localhost", connection(running).port), timeout=20) as stranger:
@@ -387,8 +497,11 @@ def test_plain_http_is_for_this_machine_when_asked_for(tmp_path, pki, stack):
     server.start()
     try:
         peer = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        peer.request("GET", "/ready")
-        assert peer.getresponse().status == 200
+        for option in ("keep-alive", "TE, close"):
+            peer.request("GET", "/ready", headers={"Connection": option})
+            answer = peer.getresponse()
+            assert (answer.status, answer.read()) == (200, b"ready\n")
+        assert answer.getheader("Connection") == "close"
         assert f"http://localhost:{port}/registry" in server.text()
         peer.close()
     finally:

@@ -4,6 +4,9 @@ import gc
 import io
 import logging
 import re
+import socket
+import threading
+import time
 import tracemalloc
 import weakref
 from contextlib import closing
@@ -34,6 +37,8 @@ from xds.soap.mime import Limits
 from xds.soap.mtom import Attachment, InlineWriter, MultipartWriter, read_message
 from xds.soap.pages import ConnectionSheet
 from xds.soap.server import ServerSettings, SoapApplication
+from xds.soap.sockets import PlainSocket
+from xds.soap.wsgi import linger
 from xds.transactions import ITI_18, ITI_41, ITI_42, ITI_43, ITI_51, TRANSACTIONS, Actor
 
 S, W = f"{{{SOAP}}}", f"{{{WSA}}}"
@@ -442,11 +447,26 @@ def test_a_document_that_fails_on_its_way_breaks_the_connection_off(mtom):
     assert exchanges[0].outcome == "aborted"
 
 
+@pytest.mark.parametrize("mtom", [True, False])
+def test_a_document_that_fails_before_the_answer_has_begun_is_told_as_an_error(mtom):
+    content = Failing()
+    answer = post(ITI_43, Scripted(retrieved((content, 500_000))), mtom=mtom)
+    response = answer.content[0]
+    assert (answer.code, response.get("status")) == (200, Status.FAILURE)
+    assert [error.get("errorCode") for error in response[0]] == [Code.XDSRepositoryError]
+    assert b"the disk is gone" not in answer.body
+    assert answer.exchanges[0].outcome == "Failure"
+    assert content.closed_times == 1
+
+
 def test_a_document_shorter_than_announced_breaks_the_connection_off():
-    actor = Scripted(retrieved((Content(b"xyz"), 5)))
+    actor = Scripted(retrieved((Content(b"x" * 100_000), 100_005)))
     app = SoapApplication({Actor.REPOSITORY: actor}, NOBODY, sheet=SHEET)
     environ = make_environ("/repository", soap(ITI_43))
-    with closing(app(environ, FakeResponse().start_response)) as chunks, pytest.raises(ValueError, match="expected 5"):
+    with (
+        closing(app(environ, FakeResponse().start_response)) as chunks,
+        pytest.raises(ValueError, match="expected 100005"),
+    ):
         b"".join(chunks)
 
 
@@ -643,6 +663,25 @@ def test_a_broken_connection_is_a_fault_nobody_may_ever_read():
     answer = run(environ, response=response)
     assert answer.code == 400
     assert response.must_close
+
+
+def test_a_refused_peer_that_trickles_is_not_listened_to_for_long():
+    ours, peer = socket.socketpair()
+    connection = PlainSocket(fileno=ours.detach())
+    ended = threading.Event()
+
+    def trickle():
+        while not ended.wait(0.1):
+            peer.sendall(b"x")
+
+    trickling = threading.Thread(target=trickle)
+    with closing(connection), closing(peer):
+        trickling.start()
+        begun = time.monotonic()
+        linger({"gunicorn.socket": connection})
+        ended.set()
+        trickling.join()
+        assert time.monotonic() - begun < 3
 
 
 def test_without_length_and_server_that_tells_the_end_there_is_no_body():

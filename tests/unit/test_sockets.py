@@ -1,5 +1,6 @@
 """Connections that wait for their peer up to a limit: plain, and under TLS, where reading may need writing."""
 
+import os
 import socket
 import ssl
 import threading
@@ -102,6 +103,68 @@ def test_a_slow_peer_gets_all(pair):
     ours.sendall(bytes(LARGE))
     taking.join()
     assert received == bytes(LARGE)
+
+
+def test_a_peer_that_takes_steadily_gets_a_large_piece(pair):
+    """Under TLS a write lasts until all of it has left; a whole answer must not have to leave within one patience."""
+    ours, peer = pair
+    ours.settimeout(0.5)
+    size = 4 << 20
+    received = 0
+
+    def take() -> None:
+        nonlocal received
+        while received < size and (data := peer.recv(1 << 16)):
+            received += len(data)
+            time.sleep(len(data) / size * 1.5)
+
+    taking = threading.Thread(target=take)
+    taking.start()
+    try:
+        ours.sendall(bytes(size))
+    finally:
+        ours.close()
+        taking.join()
+    assert received == size
+
+
+def test_what_has_arrived_is_read_without_waiting(pair):
+    ours, peer = pair
+    assert ours.recv_arrived(100) is None
+    peer.sendall(b"request")
+    assert ours.is_ready(5)
+    assert ours.recv_arrived(100) == b"request"
+    peer.close()
+    assert ours.is_ready(5)
+    assert ours.recv_arrived(100) == b""
+
+
+@pytest.mark.parametrize("pair", ["TLS"], indirect=True)
+def test_part_of_a_tls_record_is_not_waited_for(pair):
+    ours, peer = pair
+    os.write(peer.fileno(), b"\x17\x03\x03\x00\x50")
+    assert ours.is_ready(5)
+    assert ours.recv_arrived(100) is None
+    assert not ours.is_ready(0)
+
+
+def test_a_peer_that_trickles_is_given_up_when_its_time_is_over(pair):
+    ours, peer = pair
+    ended = threading.Event()
+
+    def trickle() -> None:
+        while not ended.wait(0.05):
+            peer.sendall(b"x")
+
+    trickling = threading.Thread(target=trickle)
+    trickling.start()
+    ours.until = time.monotonic() + 0.5
+    try:
+        with pytest.raises(ConnectionResetError, match="took too long"):
+            list(iter(lambda: ours.recv(100) if time.monotonic() < ours.until + 10 else b"", b""))
+    finally:
+        ended.set()
+        trickling.join()
 
 
 def test_nobody_waits_where_the_poller_does(pair):

@@ -249,7 +249,7 @@ class _Filter:
             return
         self._raw += data
         _parse(self._parser, data)
-        self._done = max(self._done, self._base, self._parser.CurrentByteIndex)  # -1 while expat is in no token
+        self._done = max(self._done, self._base, self._parser.CurrentByteIndex)  # -1 where expat has none
         if self._base + len(self._raw) - self._done > self._limits.token:
             raise limit_fault("a tag, comment or processing instruction", self._limits.token, "token")
         if self._decoder or self._reason:
