@@ -182,7 +182,7 @@ def test_the_end_is_something_to_read(pair):
 
 
 def test_the_kernel_never_waits(pair):
-    """Or Python would ask it before each write, and gunicorn's switching to and fro would cost a call each time."""
+    """Or Python would ask it before each write, and gunicorn's switching back and forth would cost a call each time."""
     ours, _ = pair
     assert ours.gettimeout() == Patient.seconds
     assert socket.socket.gettimeout(ours) == 0
