@@ -14,9 +14,11 @@ from sqlalchemy import Connection, Engine, event, insert, select
 
 from registry.bodies import pack
 from registry.codes import CodeCache, intern
+from registry.migrations import SCHEMA
 from registry.models import Kind, code, object_code, patient, registry_object, tables, unique_identifier
 from registry.query import QuerySettings, run
-from registry.query_values import DRIVERS
+from registry.query_sql import statement
+from registry.query_values import DRIVERS, bind
 from registry.rows import code_keys, code_rows, identifier_row, kind_of, model_of, row
 from xds import database
 from xds.errors import Code
@@ -509,9 +511,22 @@ def test_one_statement_answers_a_query_and_none_reads_the_whole_table(registry, 
     registry.ask(query)
     assert sum("registry_object" in sent for sent in statements) == 1
     if registry.conn.dialect.name == "sqlite":
-        plan = explain(registry, statements[-1])
+        plan = explain(registry.conn, statements[-1])
         assert "SEARCH" in plan
         assert "SCAN registry_object" not in plan
+
+
+@pytest.mark.parametrize("parameter", ["ClassCode", "HealthcareFacilityTypeCode"])
+def test_beside_a_patient_no_code_is_searched_for(new_engine, parameter):
+    """SQLite would take the index of codes, as the migrations make it, and read everybody's documents with the code."""
+    made = new_engine()
+    SCHEMA.upgrade(made)
+    query = find(**{f"XDSDocumentEntry{parameter}": ["a^^1.2"]})
+    with made.connect() as conn:
+        shape, _ = bind(conn, query, CodeCache())
+        text, _ = statement(conn.dialect.name, query.stored.id, query.return_type, shape)
+        if conn.dialect.name == "sqlite":
+            assert "ix_registry_object_patient_kind" in explain(conn, text)
 
 
 def test_whether_a_patient_is_known_is_asked_only_if_nothing_was_found(registry, statements):
@@ -523,8 +538,8 @@ def test_whether_a_patient_is_known_is_asked_only_if_nothing_was_found(registry,
         assert sum("SELECT" in sent for sent in statements) == asked
 
 
-def explain(registry: Registry, statement: str) -> str:
-    cursor = registry.conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
+def explain(conn: Connection, statement: str) -> str:
+    cursor = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", (None,) * statement.count("?"))
     return "\n".join(str(detail) for *_, detail in cursor)
 
 
