@@ -127,7 +127,7 @@ def insert_seconds(engine: Engine, index: Index, *, with_it: bool) -> float:
         names = [name for (name,) in connection.exec_driver_sql(
             f"SELECT attname FROM pg_attribute WHERE attrelid = '{index.table}'::regclass AND attnum > 0"
         )]  # fmt: skip
-        columns = ", ".join(_CHANGED[index.table].get(name, name) for name in names)
+        columns = ", ".join(f"{_CHANGED[index.table].get(name, name)} AS {name}" for name in names)
         some = f"SELECT *, row_number() OVER () + 2 AS number FROM {index.table} LIMIT {ROWS}"
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE fresh ON COMMIT DROP AS SELECT {columns} FROM ({some}) s")
         begun = time.perf_counter()
