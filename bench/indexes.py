@@ -148,8 +148,8 @@ def query_seconds(engine: Engine, index: Index, statement: tuple[str, tuple[Any,
         return min(found) / 1000
 
 
-def look_at(engine: Engine, index: Index, entries: int, found: Sample) -> Finding:
-    """Measure one index."""
+def look_at(engine: Engine, index: Index, octets: float, found: Sample) -> Finding:
+    """Measure one index, which takes so many octets for an entry."""
     err.print(index.name, highlight=False)
     asked = {name: (make, transaction) for name, make, transaction in probes(found)}
     asked["ITI-51, classCode"] = (by_code("$XDSDocumentEntryClassCode", CodeType.CLASS_CODE), ITI_51.number)
@@ -162,7 +162,7 @@ def look_at(engine: Engine, index: Index, entries: int, found: Sample) -> Findin
     )
     return Finding(
         index.name,
-        relations(engine)[index.name] / entries,
+        octets,
         max(cost, 0.0) / ROWS * 1e6,
         index.probe,
         query_seconds(engine, index, statement, with_it=True) * 1000,
@@ -182,7 +182,8 @@ def main(
     with opened(StoreKind.POSTGRES) as engine:
         fill_postgres(engine, entries, 0, 2, lambda _: None)
         found = sample(engine, entries)
-        findings = [look_at(engine, index, entries, found) for index in INDEXES]
+        sizes = relations(engine)  # before rows are inserted and undone
+        findings = [look_at(engine, index, sizes[index.name] / entries, found) for index in INDEXES]
     table = Table("index", "octets an entry", "us a row", "query", "ms with", "ms without")
     for finding in findings:
         table.add_row(*(value if isinstance(value, str) else f"{value:.3g}" for value in asdict(finding).values()))

@@ -190,8 +190,9 @@ def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]
 
 
 def by_code(parameter: str, kind: CodeType) -> Callable[[], AdhocQuery]:
-    """A maker of ITI-51 queries for a frequent code, without patients."""
-    slots: Slots = ((parameter, (code(kind),)), ("$XDSDocumentEntryStatus", APPROVED))
+    """A maker of ITI-51 queries for the rarest code, without patients."""
+    *_, (value, scheme) = affinity.default().codes[kind]
+    slots: Slots = ((parameter, (f"('{value}^^{scheme}')",)), ("$XDSDocumentEntryStatus", APPROVED))
     return _probe("", "FindDocumentsForMultiplePatients", lambda: slots, transaction=ITI_51.number)[1]
 
 
