@@ -42,6 +42,8 @@ def pair(request):
         shaking.start()
         peer = client.wrap_socket(peer, server_hostname="localhost")
         shaking.join()
+        ours.sendall(b"-")
+        assert peer.recv(1) == b"-"  # after the session tickets: to close with these unread would be a reset
     with closing(ours), closing(peer):
         yield ours, peer
 
