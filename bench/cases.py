@@ -65,7 +65,6 @@ class Case:
         floor: path of the floor's handler (`floor.HANDLERS`).
         build: makes the request for a path.
         huge: gigabytes: one request at a time, none to warm up.
-        least: requests each connection does at least.
     """
 
     name: str
@@ -73,7 +72,6 @@ class Case:
     floor: str
     build: Callable[[Seeded, str], Request]
     huge: bool = False
-    least: int = 1
 
     def requests(self, seeded: Seeded) -> tuple[Request, Request]:
         """The request for the server, and that for the floor."""

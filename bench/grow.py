@@ -190,6 +190,7 @@ def main(
     print_tables(results, Console(width=None if sys.stdout.isatty() else 150))
     if json_file:
         kept = {"kind": "growth", "store": store, "command": command, "machine": machine(), "results": results}
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(kept, indent=1) + "\n")
 
 

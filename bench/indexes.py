@@ -196,6 +196,7 @@ def main(
             "entries": entries,
             "results": [asdict(finding) for finding in findings],
         }
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(kept, indent=1) + "\n")
 
 

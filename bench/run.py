@@ -190,7 +190,7 @@ def main(
     *,
     quick: Annotated[bool, typer.Option(help="Half a second for each figure, 64 MB for the largest document.")] = False,
     only: Annotated[str, typer.Option(help="Cases whose name has this in it, such as ITI-18.")] = "",
-    store: Annotated[StoreKind | None, typer.Option(help="One of the two. [default: both]")] = None,
+    store: Annotated[StoreKind | None, typer.Option(help="One of the two; both if left out.")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="For each figure of each side.")] = 2.0,
     connections: Annotated[str, typer.Option(help="Numbers of connections.")] = "1,8,32",
     workers: Annotated[int, typer.Option(min=1, help="Worker processes of each server.")] = 2,
@@ -202,6 +202,8 @@ def main(
     chosen = tuple(case for case in cases(huge) if only.lower() in case.name.lower())
     if not chosen:
         raise typer.BadParameter(f"no case has {only!r} in its name")
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", connections):
+        raise typer.BadParameter("--connections takes numbers from 1 on, as in 1,8,32")
     numbers = tuple(int(number) for number in connections.split(","))
     command = " ".join(["python bench/run.py", *sys.argv[1:]])
     result = Run(machine=machine(), command=command, workers=workers, seconds=seconds, generator=0.0)
@@ -216,6 +218,7 @@ def main(
     finally:
         print_table(result, Console(width=None if sys.stdout.isatty() else 150))
         if json_file:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(result.as_json(), indent=1) + "\n")
 
 
