@@ -19,7 +19,7 @@ LAYERS = (
     ("xds.schemas", "xds.ebxml"),
     ("xds.security", "xds.audit"),
     ("xds.soap", "xds.validation", "xds.content"),
-    ("xds.client",),
+    ("xds.client", "xds.worker"),
     ("registry", "repository"),
     ("xds.config", "xds.app", "xds.serve", "xds.commands", "xds.cli", "xds.__main__", "xds.edge"),
 )
@@ -32,7 +32,7 @@ HOMES = {
     "lxml": ("xds.ebxml", "xds.soap", "xds.security", "xds.audit", "xds.content", "xds.validation", "xds.messages"),
     "sqlalchemy": ("xds.database", "xds.migrate", "registry", "repository"),
     "alembic": ("xds.migrate", "registry.migrations", "repository.migrations"),
-    "gunicorn": ("xds.serve",),
+    "gunicorn": ("xds.serve", "xds.worker"),
     "typer": ("xds.cli", "xds.commands"),
     "pydantic": ("xds.config",),
     "pydantic_settings": ("xds.config",),

@@ -22,10 +22,11 @@ from gunicorn.http import get_parser
 
 from tests.conftest import create_database, drop_database
 from tests.stack import Arrangement, Server, Stack, Stores, free_port, run
-from xds import serve
-from xds.serve import _connections, _Request, _Response
+from xds import worker
+from xds.serve import _connections
 from xds.soap.sockets import PlainSocket
 from xds.transactions import TRANSACTIONS, Actor
+from xds.worker import Request, Response
 
 SERVICES = pytest.param(Stores.SERVICES, marks=pytest.mark.service)
 both_stores = pytest.mark.parametrize("stores", [Stores.EMBEDDED, SERVICES], ids=lambda stores: stores.value)
@@ -359,7 +360,7 @@ def test_part_of_a_tls_record_holds_no_thread(stack, kept):
 
 
 def test_a_header_that_trickles_is_cut_off(monkeypatch):
-    monkeypatch.setattr(serve, "HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(worker, "HEADER_SECONDS", 0.5)
     ours, peer = socket.socketpair()
     ended = threading.Event()
 
@@ -373,7 +374,7 @@ def test_a_header_that_trickles_is_cut_off(monkeypatch):
     with closing(PlainSocket(fileno=ours.detach())) as connection, closing(peer), ThreadPoolExecutor(1) as pool:
         connection.setblocking(True)
         parser = get_parser(Config(), connection, ("127.0.0.1", 1))
-        parser.mesg_class = _Request
+        parser.mesg_class = Request
         pool.submit(trickle)
         with pytest.raises(ConnectionResetError, match="took too long"):
             next(parser)
@@ -444,7 +445,7 @@ FRAMED = {
 def test_a_header_leaves_with_the_first_octets_of_the_body(method, headers, chunks, sent):
     connection = Sent()
     request = SimpleNamespace(method=method, version=(1, 1), should_close=lambda: False)
-    answer = _Response(request, connection, Config())
+    answer = Response(request, connection, Config())
     answer.start_response("200 OK", headers)
     for chunk in chunks:
         answer.write(chunk)
