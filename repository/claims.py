@@ -114,13 +114,20 @@ def same_octets(one: Document, other: Document) -> bool:
     return one.hash == other.hash and one.size == other.size
 
 
-def confirm(engine: Engine, unique_ids: list[str]) -> None:
+def confirm(engine: Engine, docs: list[Document]) -> set[str]:
     """The registry has accepted a DocumentEntry for each.
+
+    A claim that looked left behind may have been discarded meanwhile, or taken over by other octets: what these are
+    registered as is not for this submission to say.
 
     PostgreSQL need not wait for its disk: what a crash undoes is a claim left pending, which is served all the same and
     settled by asking the registry.
+
+    Returns:
+        The uniqueIds that still mean these documents, and now for good.
     """
-    database.write_at_once(engine, lambda connection: statements.confirm(connection, unique_ids))
+    ids, keys = [doc.unique_id for doc in docs], [doc.key for doc in docs]
+    return database.write_at_once(engine, lambda connection: statements.confirm(connection, ids, keys))
 
 
 def withdraw(connection: Connection, docs: list[Document]) -> list[str]:

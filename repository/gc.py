@@ -104,7 +104,7 @@ def _settle_claims(
 
 def _settle(engine: Engine, store: ObjectStore, doc: Document, *, registered: bool) -> None:
     if registered:
-        claims.confirm(engine, [doc.unique_id])
+        claims.confirm(engine, [doc])
     elif database.write(engine, lambda connection: claims.discard(connection, doc)):
         store.delete(doc.key)
 

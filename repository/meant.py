@@ -8,11 +8,10 @@ for each `SLICE` documents.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import ceil
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from repository import statements
 from repository.storage import FOLDERS
@@ -84,13 +83,6 @@ def _packed(connection: Connection, first: str, end: str) -> dict[str, str]:
 @contextmanager
 def _unhurried(connection: Connection) -> Iterator[None]:
     """Reading the whole table may take longer than the statements of a submission may."""
-    if connection.dialect.name != "postgresql":
+    driver = connection.connection.driver_connection
+    with database.setting(connection, "statement_timeout", "0"), postgres.unhurried(driver):
         yield
-        return
-    connection.exec_driver_sql("SET statement_timeout TO 0")
-    try:
-        with postgres.unhurried(connection.connection.driver_connection):
-            yield
-    finally:
-        with suppress(SQLAlchemyError):  # the connection is lost, and closed then
-            connection.exec_driver_sql("RESET statement_timeout")

@@ -9,7 +9,8 @@
     7  confirm the claims, or withdraw them and remove what nobody relies on
 
 What is stored is durable before step 6, so no registered entry is ever without its octets. If the outcome of step 4
-or 6 is unknown, the octets stay; `gc` asks the registry later.
+or 6 is unknown, the octets stay; `gc` asks the registry later. A submission that outlives its claim, which was given up
+as left behind, finds out in step 7: then the source is told that it failed, since it alone has the octets.
 """
 
 from __future__ import annotations
@@ -192,20 +193,29 @@ class Provision:
     def _register(self) -> RegistryResponse:
         response = call_registry(lambda: self.registry.register(self.request.submission, self.caller), self.caller)
         if response.status is not Status.FAILURE:
-            if self.claimed:
-                self._confirm()
-        elif not response.errors:
+            lost = tuple(self._confirm())
+            return RegistryResponse((*response.errors, *lost)) if lost else response
+        if not response.errors:
             return RegistryResponse((_UNEXPLAINED,))
-        elif not _outcome_unknown(response):
+        if not _outcome_unknown(response):
             self._undo()
         return response
 
-    def _confirm(self) -> None:
-        # A claim left pending is still served: `Lookup` asks the registry and confirms it then.
+    def _confirm(self) -> Iterator[XDSError]:
+        """A claim that was given up meanwhile is an error: its document is registered, but no longer stored."""
+        pending = [doc for doc in self.claimed.values() if not doc.registered]
+        if not pending:
+            return
         try:
-            attempt(lambda: claims.confirm(self.engine, list(self.claimed)), self.caller)
+            confirmed = attempt(lambda: claims.confirm(self.engine, pending), self.caller)
         except Refused as refused:
+            # A claim left pending is still served: `Lookup` asks the registry and confirms it then.
             log.warning("message %s: registered, not yet confirmed: %s", self.caller.message_id, refused)
+            return
+        for doc in pending:
+            if doc.unique_id not in confirmed:
+                log.critical("message %s: %s", self.caller.message_id, lost := _lost(doc))
+                yield lost
 
     def _undo(self) -> None:
         """Remove what this submission brought and nobody else relies on; what fails here is found by `gc`."""
@@ -260,6 +270,13 @@ _TOO_SLOW = XDSError(
     "send large documents in messages of their own",
 )
 _UNEXPLAINED = XDSError(Code.XDSRegistryError, "the Document Registry answered Failure and gave no error")
+
+
+def _lost(doc: Document) -> XDSError:
+    """It is registered, and its octets were removed; stored anew under its uniqueId, they serve that entry, too."""
+    problem = f"is registered but no longer stored, since registering it took more than {STALE_SECONDS} seconds"
+    context = f"the document {doc.unique_id} {problem}: send it again in a new submission"
+    return XDSError(Code.XDSRepositoryError, context, doc.unique_id)
 
 
 def _outcome_unknown(response: RegistryResponse) -> bool:

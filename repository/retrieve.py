@@ -103,8 +103,7 @@ class Retrieval:
             return True
         if not self.lookup.is_registered(doc, self.caller):
             return False
-        attempt(lambda: claims.confirm(self.engine, [doc.unique_id]), self.caller)
-        return True
+        return doc.unique_id in attempt(lambda: claims.confirm(self.engine, [doc]), self.caller)
 
     def _content(self, doc: Document) -> Readable:
         if doc.key in self.ahead:

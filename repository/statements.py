@@ -30,7 +30,7 @@ class Statements:
         insert: pending rows whose uniqueId nobody has, returning their uniqueIds; takes the time, then a list for each
             column, in SQLite one row.
         find: rows by uniqueId.
-        confirm: pending rows, by uniqueId, become registered.
+        confirm: rows, by uniqueId and key, become registered, returning their uniqueIds.
         meant_keys: those of a list of keys that a row has.
         packed_keys: for each folder in a range of keys, all names in it, one after the other.
     """
@@ -52,8 +52,8 @@ _POSTGRESQL = Statements(
         SELECT unique_id, key, hash, size, mime_type, state, claimed FROM document WHERE unique_id = ANY(%b::text[])""",
     # The setting is for this transaction, which is this statement: its commit does not wait for the disk.
     confirm="""
-        UPDATE document SET state = 2, holders = 0 WHERE unique_id = ANY(%b::text[]) AND state = 1
-        RETURNING set_config('synchronous_commit', 'off', true)""",
+        UPDATE document SET state = 2, holders = 0 WHERE unique_id = ANY(%b::text[]) AND key = ANY(%b::text[])
+        RETURNING unique_id, set_config('synchronous_commit', 'off', true)""",
     meant_keys="""
         SELECT key FROM document WHERE key = ANY(%b::text[])""",
     packed_keys="""
@@ -68,7 +68,9 @@ _SQLITE = Statements(
         SELECT unique_id, key, hash, size, mime_type, state, claimed FROM document
         WHERE unique_id IN (SELECT value FROM json_each(?))""",
     confirm="""
-        UPDATE document SET state = 2, holders = 0 WHERE unique_id IN (SELECT value FROM json_each(?)) AND state = 1""",
+        UPDATE document SET state = 2, holders = 0
+        WHERE unique_id IN (SELECT value FROM json_each(?)) AND key IN (SELECT value FROM json_each(?))
+        RETURNING unique_id""",
     meant_keys="""
         SELECT key FROM document WHERE key IN (SELECT value FROM json_each(?))""",
     packed_keys="""
@@ -105,12 +107,15 @@ def find(connection: Connection, unique_ids: list[str]) -> Iterable[FoundRow]:
     return database.rows(connection, _of(connection).find, _list(connection, unique_ids))
 
 
-def confirm(connection: Connection, unique_ids: list[str]) -> None:
-    """Let pending rows be registered ones.
+def confirm(connection: Connection, unique_ids: list[str], keys: list[str]) -> set[str]:
+    """Let the rows with one of the uniqueIds and one of the keys be registered ones; returns their uniqueIds.
+
+    A key is drawn for one uniqueId, so that the two lists need not be paired.
 
     On PostgreSQL it is one statement, which when it is a transaction by itself does not wait for the disk.
     """
-    database.changed(connection, _of(connection).confirm, _list(connection, unique_ids))
+    parameters = (*_list(connection, unique_ids), *_list(connection, keys))
+    return _first(database.rows(connection, _of(connection).confirm, parameters))
 
 
 def meant_keys(connection: Connection, keys: list[str]) -> set[str]:

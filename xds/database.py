@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from functools import cache
 from time import monotonic
@@ -236,17 +236,22 @@ def change_each(connection: Connection, statement: str, parameters: Sequence[Seq
 
 
 @contextmanager
-def planned_for_values(connection: Connection) -> Iterator[None]:
-    """Let PostgreSQL plan each statement meanwhile for the values it comes with, since some are frequent, some rare."""
+def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
+    """Give a setting of PostgreSQL another value meanwhile, for a function that only reads; SQLite has none of them."""
     if connection.dialect.name != "postgresql":
         yield
         return
-    changed(connection, "SET plan_cache_mode TO force_custom_plan")
+    changed(connection, f"SET {name} TO {value}")
     try:
         yield
     finally:
-        if not connection.invalidated:
-            changed(connection, "RESET plan_cache_mode")
+        if not connection.invalidated:  # a lost one is closed, and its settings are gone
+            changed(connection, f"RESET {name}")
+
+
+def planned_for_values(connection: Connection) -> AbstractContextManager[None]:
+    """Let PostgreSQL plan each statement meanwhile for the values it comes with, since some are frequent, some rare."""
+    return setting(connection, "plan_cache_mode", "force_custom_plan")
 
 
 @contextmanager

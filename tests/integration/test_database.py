@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.stack import environment, postgres_url
 from xds import database
@@ -64,6 +65,40 @@ def test_postgres_reads_without_a_transaction_and_writes_in_one():
             1,
             TransactionStatus.IDLE,
         )
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_setting_of_postgres_is_another_one_only_meanwhile(fails):
+    made = database.engine(postgres_url())
+
+    def setting(conn: Connection) -> str:
+        return conn.scalar(text("SHOW statement_timeout"))
+
+    def work(conn: Connection) -> tuple[str, str, str]:
+        before = setting(conn)
+        with suppress(ProgrammingError), database.setting(conn, "statement_timeout", "0"):
+            meanwhile = setting(conn)
+            if fails:
+                database.rows(conn, "SELECT value FROM none")
+        return before, meanwhile, setting(conn)
+
+    assert database.read(made, work) == ("1min", "0", "1min")
+
+
+@pytest.mark.service
+def test_a_connection_lost_under_another_setting_is_given_up():
+    made, asked = database.engine(postgres_url()), []
+
+    def lost_once(conn: Connection) -> object:
+        asked.append(own_process(conn))
+        with database.planned_for_values(conn):
+            if len(asked) == 1:
+                database.rows(conn, "SELECT pg_terminate_backend(pg_backend_pid())")
+            return database.rows(conn, "SELECT 1")
+
+    assert database.read(made, lost_once) == [(1,)]
+    assert len(set(asked)) == 2
 
 
 def own_process(conn: Connection) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +13,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from repository import gc, meant, statements
 from repository.models import State, document
@@ -23,7 +24,7 @@ from tests.samples import entry, new_oid, submission, submission_set
 from tests.stores import MemoryStore
 from xds.actors import PeerUnavailable
 from xds.errors import Code, Refused, Severity, SoapFault, Status, XDSError
-from xds.messages import RegistryResponse
+from xds.messages import AdhocQuery, AdhocQueryResponse, Caller, RegistryResponse, SubmitObjectsRequest
 from xds.metadata.model import DocumentEntry, Identifier
 
 # ITI-41: the registry
@@ -317,6 +318,98 @@ def test_a_lost_answer_of_a_document_of_two_patients(desk):
     )
     desk.bench.accept(submission(again, sset=submission_set(patient_id=other)))
     assert desk.octets(sent.unique_id.value) == OCTETS
+
+
+# Claims that are outlived
+
+
+def late(desk: Desk, sent: DocumentEntry, meanwhile: Callable[[], object]) -> None:
+    """The next registration is done, but takes longer than a claim is believed in; others do something meanwhile."""
+
+    def act(request: SubmitObjectsRequest, caller: Caller) -> RegistryResponse:
+        desk.age(sent.unique_id.value)
+        meanwhile()
+        return desk.registry.real.register(request, caller)
+
+    desk.registry.script.append(act)
+
+
+def taken_over(desk: Desk, left: DocumentEntry) -> None:
+    """Another submission, still at the registry, takes a uniqueId for other octets."""
+    desk.registry.fail(PeerUnavailable("https://registry.example:8443 does not answer"))
+    other = unhashed(unique_id=left.unique_id)
+    assert desk.provide(submission(other), {other.id: b"other octets"}).status is Status.FAILURE
+
+
+def test_a_claim_that_was_taken_over_is_not_confirmed(desk):
+    """The octets of the other submission are not what is registered; its source alone has those that are."""
+    slow, beside = unhashed(), unhashed()
+    late(desk, slow, lambda: taken_over(desk, slow))
+    response = desk.provide(submission(slow, beside), {slow.id: OCTETS, beside.id: b"beside"})
+    assert response.status is Status.FAILURE
+    assert said(response.errors) == [(Code.XDSRepositoryError, slow.unique_id.value)]
+    assert desk.bench.entry(slow.unique_id.value).hash == sha1(OCTETS)
+    assert desk.row(slow.unique_id.value)[1:] == (State.PENDING, 1, sha1(b"other octets"))
+    assert said(desk.retrieve(slow.unique_id.value).errors) == [(Code.XDSDocumentUniqueIdError, slow.unique_id.value)]
+    assert desk.octets(beside.unique_id.value) == b"beside"
+
+
+def test_what_lost_its_claim_is_mended_by_another_submission(desk):
+    slow = unhashed()
+    late(desk, slow, lambda: taken_over(desk, slow))
+    desk.provide(submission(slow), {slow.id: OCTETS})
+    desk.age(slow.unique_id.value)
+    desk.submit(unique_id=slow.unique_id)
+    assert desk.octets(slow.unique_id.value) == OCTETS
+    assert {key for key, *_ in desk.rows().values()} == desk.keys()
+
+
+def test_a_claim_that_was_discarded_is_not_confirmed(desk):
+    """Warnings of the registry are told all the same."""
+    slow, warning = unhashed(), XDSError(Code.XDSRegistryBusy, "slow today", "here", Severity.WARNING)
+
+    def act(_request: SubmitObjectsRequest, _caller: Caller) -> RegistryResponse:
+        desk.age(slow.unique_id.value)
+        assert collect(desk).withdrawn == 1
+        return RegistryResponse((warning,), Status.SUCCESS)
+
+    desk.registry.script.append(act)
+    response = desk.provide(submission(slow), {slow.id: OCTETS})
+    assert response.status is Status.FAILURE
+    assert response.errors[0] == warning
+    assert said(response.errors[1:]) == [(Code.XDSRepositoryError, slow.unique_id.value)]
+    assert desk.rows() == {}
+
+
+def test_an_old_claim_that_nobody_took_over_is_confirmed(desk):
+    slow = unhashed()
+    late(desk, slow, lambda: None)
+    desk.accept(submission(slow), {slow.id: OCTETS})
+    assert desk.row(slow.unique_id.value)[1:3] == (State.REGISTERED, 0)
+
+
+def test_a_claim_that_another_submission_confirmed_first_is_no_trouble(desk):
+    slow = unhashed()
+    late(desk, slow, lambda: desk.submit(unique_id=slow.unique_id))
+    desk.accept(submission(slow), {slow.id: OCTETS})
+    assert desk.octets(slow.unique_id.value) == OCTETS
+
+
+def test_a_claim_lost_while_the_registry_is_asked_is_not_served(desk, monkeypatch):
+    desk.registry.lose_answer()
+    sent = unhashed()
+    desk.provide(submission(sent), {sent.id: OCTETS})
+    real = desk.registry.query
+
+    def query(asked: AdhocQuery, caller: Caller) -> AdhocQueryResponse:
+        with desk.repository.engine.begin() as conn:
+            conn.execute(update(document).where(document.c.unique_id == sent.unique_id.value).values(key=new_key()))
+        return real(asked, caller)
+
+    monkeypatch.setattr(desk.registry, "query", query)
+    unique_id = sent.unique_id.value
+    assert said(desk.retrieve(unique_id).errors) == [(Code.XDSDocumentUniqueIdError, unique_id)]
+    assert desk.row(unique_id)[1] == State.PENDING
 
 
 # gc
