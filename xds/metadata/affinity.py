@@ -111,11 +111,6 @@ class AffinityDomain:
         concept = self.concept(kind, code, scheme)
         return concept.display if concept else None
 
-    @property
-    def mime_types(self) -> frozenset[str]:
-        """The listed media types, in lower case."""
-        return frozenset(code for code, _ in self.codes.get(CodeType.MIME_TYPE, {}))
-
     def accepts_authority(self, oid: str) -> bool:
         """Tell whether patients of this assigning authority belong to the affinity domain (ITI TF-2 3.42.4.1.3.3.3)."""
         return not self.assigning_authorities or oid in self.assigning_authorities

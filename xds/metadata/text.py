@@ -24,11 +24,6 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def same_text(one: str, other: str) -> bool:
-    """Compare two identifiers, codes or texts: case-sensitive, Unicode NFC (ITI TF-2 Appendix F)."""
-    return one == other or nfc(one) == nfc(other)
-
-
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
