@@ -6,25 +6,26 @@ transaction of its own, before the one that uses it: a number that is read is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Connection, Engine, Insert, bindparam, select, tuple_
+from sqlalchemy import Connection, Engine, Insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from registry.models import code
 from xds import database
+from xds.database import AnyConnection
 
 Pair = tuple[str, str]
 """The attribute's name and `code^^codingScheme`."""
 
-_READ = select(code.c.attribute, code.c.value, code.c.id).where(
-    tuple_(code.c.attribute, code.c.value).in_(bindparam("pairs", expanding=True)),
-)
+_READ = {
+    dialect: f"SELECT attribute, value, id FROM code WHERE attribute {among} AND value {among}"  # noqa: S608 - our own
+    for dialect, among in database.AMONG.items()
+}
 _INSERTS: Mapping[str, Insert] = {
     "postgresql": postgresql.insert(code).on_conflict_do_nothing(),
     "sqlite": sqlite.insert(code).on_conflict_do_nothing(),
 }
-_PORTION = 1000  # pairs in one SELECT
 
 
 class CodeCache:
@@ -33,7 +34,7 @@ class CodeCache:
     def __init__(self) -> None:
         self._ids: dict[Pair, int] = {}
 
-    def ids(self, conn: Connection, attribute: str, values: Iterable[str]) -> list[int]:
+    def ids(self, conn: AnyConnection, attribute: str, values: Iterable[str]) -> list[int]:
         """Give the numbers of an attribute's codes; unknown codes have none, and no object has them."""
         pairs = [(attribute, value) for value in values]
         missing = [pair for pair in pairs if pair not in self._ids]
@@ -45,7 +46,7 @@ class CodeCache:
         """Give the number of each pair that has one."""
         missing = [pair for pair in pairs if pair not in self._ids]
         if missing:
-            self._ids |= database.read(engine, lambda conn: _read(conn, missing))
+            self._ids |= database.read_at_once(engine, lambda conn: _read(conn, missing))
         return {pair: self._ids[pair] for pair in pairs if pair in self._ids}
 
 
@@ -65,9 +66,8 @@ def intern(conn: Connection, pairs: Iterable[Pair]) -> dict[Pair, int]:
     return _read(conn, wanted)
 
 
-def _read(conn: Connection, pairs: Sequence[Pair]) -> dict[Pair, int]:
-    found: dict[Pair, int] = {}
-    for start in range(0, len(pairs), _PORTION):
-        rows = conn.execute(_READ, {"pairs": pairs[start : start + _PORTION]})
-        found |= {(attribute, value): number for attribute, value, number in rows}
-    return found
+def _read(conn: AnyConnection, pairs: Iterable[Pair]) -> dict[Pair, int]:
+    wanted = set(pairs)
+    lists = [database.listed(conn, set(names)) for names in zip(*wanted, strict=True)]
+    found = database.rows(conn, _READ[conn.dialect.name], lists) if wanted else ()
+    return {(attribute, value): number for attribute, value, number in found if (attribute, value) in wanted}

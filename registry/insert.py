@@ -14,12 +14,13 @@ from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Table
+from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 
 from registry.models import object_code, registry_object, submitted_part, unique_identifier
 from xds import database
+from xds.database import AnyConnection
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class Rows:
         return (self.objects, self.codes, self.parts, self.identifiers)
 
 
-def insert_all(connection: Connection, rows: Rows) -> bool:
+def insert_all(connection: AnyConnection, rows: Rows) -> bool:
     """Insert the rows in the order given.
 
     Returns:
@@ -74,7 +75,7 @@ def insert_all(connection: Connection, rows: Rows) -> bool:
 # PostgreSQL
 
 
-def _insert_at_once(connection: Connection, rows: Rows) -> bool:
+def _insert_at_once(connection: AnyConnection, rows: Rows) -> bool:
     conditions = (rows.patient, _padded(rows.unused, ""), _padded(rows.unused_parts, _NIL))
     lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
     return database.changed(connection, _at_once(), (*conditions, *lists)) > 0
@@ -130,7 +131,7 @@ def _type(column: Column[Any]) -> str:
 # SQLite
 
 
-def _insert_by_table(connection: Connection, rows: Rows) -> bool:
+def _insert_by_table(connection: AnyConnection, rows: Rows) -> bool:
     owner = "SELECT id FROM patient WHERE value = ? AND survivor IS NULL"
     found = database.rows(connection, owner, (rows.patient,))
     if not found or _in_use(connection, "unique_identifier", "value", rows.unused):
@@ -145,7 +146,7 @@ def _insert_by_table(connection: Connection, rows: Rows) -> bool:
     return True
 
 
-def _in_use(connection: Connection, table: str, column: str, values: Sequence[object]) -> bool:
+def _in_use(connection: AnyConnection, table: str, column: str, values: Sequence[object]) -> bool:
     if not values:
         return False
     marks = ", ".join("?" * len(values))

@@ -6,7 +6,6 @@ Most messages bring only what is new; of them nothing is looked up, see `nothing
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -113,9 +112,8 @@ def _named(connection: Connection, ids: Identifiers) -> tuple[frozenset[str], di
     """Patients and bearers of uniqueIds, by one statement."""
     patients: set[str] = set()
     bearers: dict[str, dict[int, Identified]] = {}
-    dialect, lists = connection.dialect.name, (ids.patients, ids.unique_ids)
-    parameters = lists if dialect == "postgresql" else tuple(map(json.dumps, lists))
-    for kind, value, number, hash_, size in database.rows(connection, _NAMED[dialect], parameters):
+    lists = [database.listed(connection, values) for values in (ids.patients, ids.unique_ids)]
+    for kind, value, number, hash_, size in database.rows(connection, _NAMED[connection.dialect.name], lists):
         if kind == _PATIENT:
             patients.add(value)
         else:
@@ -133,10 +131,7 @@ def _statement(among: str) -> str:
     """  # noqa: S608 - texts of our own
 
 
-_NAMED = {
-    "postgresql": _statement("= ANY(%b::text[])"),
-    "sqlite": _statement("IN (SELECT value FROM json_each(?))"),
-}
+_NAMED = {dialect: _statement(among) for dialect, among in database.AMONG.items()}
 
 
 _ids: BindParameter[list[UUID]] = bindparam("ids", expanding=True)

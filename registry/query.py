@@ -12,14 +12,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, select
-
 from registry.bodies import unpack
 from registry.codes import CodeCache
-from registry.models import Kind, patient
+from registry.models import Kind
 from registry.query_sql import LIMIT, statement
 from registry.query_values import DRIVERS, bind
 from xds import database
+from xds.database import AnyConnection
 from xds.errors import Code, XDSError
 from xds.messages import AdhocQueryResponse, ReturnType, ServedObject
 from xds.queries.parse import Query
@@ -45,7 +44,7 @@ class QuerySettings:
     home: str | None = None
 
 
-def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCache) -> AdhocQueryResponse:
+def run(conn: AnyConnection, query: Query, settings: QuerySettings, codes: CodeCache) -> AdhocQueryResponse:
     """Answer a stored query from the database.
 
     Args:
@@ -72,7 +71,7 @@ def run(conn: Connection, query: Query, settings: QuerySettings, codes: CodeCach
     )
 
 
-def _rows(conn: Connection, query: Query, codes: CodeCache, most: int) -> Sequence[Any]:
+def _rows(conn: AnyConnection, query: Query, codes: CodeCache, most: int) -> Sequence[Any]:
     """The rows of the query's statement, as the driver gives them."""
     shape, values = bind(conn, query, codes)
     values[LIMIT] = [most]
@@ -111,19 +110,23 @@ def _not_single_patient(query: Query, rows: Sequence[Any]) -> XDSError | None:
     return XDSError(Code.XDSResultNotSinglePatient, what)
 
 
-_KNOWN = select(patient.c.value).where(
-    patient.c.survivor.is_(None), patient.c.value.in_(bindparam("values", expanding=True))
-)
+_KNOWN = {
+    dialect: f"SELECT value FROM patient WHERE survivor IS NULL AND value {among}"  # noqa: S608 - our own
+    for dialect, among in database.AMONG.items()
+}
 
 
-def _unknown_patient(conn: Connection, query: Query, rows: Sequence[Any], settings: QuerySettings) -> XDSError | None:
+def _unknown_patient(
+    conn: AnyConnection, query: Query, rows: Sequence[Any], settings: QuerySettings
+) -> XDSError | None:
     criterion = query.find(Compare.PATIENT)
     if settings.unknown_patient == "empty" or criterion is None:
         return None
     values = criterion.groups[0]
     if rows and len(values) == 1:
         return None  # it was found by its patient
-    known = set(conn.execute(_KNOWN, {"values": values}).scalars())
+    found = database.rows(conn, _KNOWN[conn.dialect.name], (database.listed(conn, values),))
+    known = {value for (value,) in found}
     unknown = [value for value in values if value not in known]
     if not unknown:
         return None

@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
 from registry.codes import CodeCache
 from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER
 from registry.query_sql import ARRAY, Shape, key
 from registry.rows import ON_DEMAND_NUMBER
+from xds.database import AnyConnection
 from xds.queries.parse import MAX_VALUES, Group, Query
 from xds.queries.table import Compare, Parameter
 from xds.queries.text import exact_pattern, like_pattern
@@ -66,7 +65,7 @@ DRIVERS: Mapping[str, Driver] = {
 }
 
 
-def bind(conn: Connection, query: Query, codes: CodeCache) -> tuple[Shape, dict[str, Sequence[Any]]]:
+def bind(conn: AnyConnection, query: Query, codes: CodeCache) -> tuple[Shape, dict[str, Sequence[Any]]]:
     """Give the shape of a query, and the values of each group by its `key`, one for each place.
 
     Args:
@@ -110,7 +109,7 @@ def _element(value: object) -> str:
     return '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
-def _values(conn: Connection, parameter: Parameter, group: Group, codes: CodeCache, driver: Driver) -> Sequence[Any]:
+def _values(conn: AnyConnection, parameter: Parameter, group: Group, codes: CodeCache, driver: Driver) -> Sequence[Any]:
     """The alternatives; none for those that no object can have."""
     match parameter.compare:
         case Compare.CODE | Compare.CODES:

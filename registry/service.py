@@ -70,7 +70,8 @@ class Registry:
         try:
             parsed = parse(query, transaction.number)
             return self._attempt(
-                caller, lambda: database.read(self.engine, lambda conn: run(conn, parsed, self.settings, self._codes))
+                caller,
+                lambda: database.read_at_once(self.engine, lambda conn: run(conn, parsed, self.settings, self._codes)),
             )
         except Refused as refused:
             return AdhocQueryResponse(refused.errors)

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, and_, delete, select, update
 from repository import statements
 from repository.models import State, document
 from xds import database
+from xds.database import AnyConnection
 
 _doc = document.c
 
@@ -50,7 +51,7 @@ class Document:
 _COLUMNS = (_doc.unique_id, _doc.key, _doc.hash, _doc.size, _doc.mime_type, _doc.state, _doc.claimed)
 
 
-def find(connection: Connection, unique_ids: list[str]) -> dict[str, Document]:
+def find(connection: AnyConnection, unique_ids: list[str]) -> dict[str, Document]:
     """The documents of these uniqueIds, as far as they are known."""
     return _by_unique_id(statements.find(connection, unique_ids))
 
@@ -96,7 +97,7 @@ def _claim_or_join(connection: Connection, wanted: list[Document]) -> dict[str, 
     return new | meant | (_claim_or_join(connection, withdrawn) if withdrawn else {})
 
 
-def _insert(connection: Connection, wanted: list[Document]) -> dict[str, Document]:
+def _insert(connection: AnyConnection, wanted: list[Document]) -> dict[str, Document]:
     """Insert what nobody has claimed yet, in one order, so that no two submissions wait for each other."""
     rows = sorted((doc.unique_id, doc.key, bytes.fromhex(doc.hash), doc.size, doc.mime_type) for doc in wanted)
     inserted = statements.insert(connection, rows, int(time.time()))

@@ -78,7 +78,9 @@ class Retrieval:
     def _find(self, unique_ids: list[str]) -> dict[str, Document]:
         if not unique_ids:
             return {}
-        return attempt(lambda: database.read(self.engine, lambda conn: claims.find(conn, unique_ids)), self.caller)
+        return attempt(
+            lambda: database.read_at_once(self.engine, lambda conn: claims.find(conn, unique_ids)), self.caller
+        )
 
     def _document(self, request: DocumentRequest, doc: Document | None) -> RetrievedDocument | None:
         unique_id = request.document_unique_id

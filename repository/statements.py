@@ -6,14 +6,13 @@ lists travel as arrays, to SQLite as JSON. What runs seldom is written with SQLA
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from xds import database
+from xds.database import AMONG, AnyConnection, listed
 
 NewRow = tuple[str, str, bytes, int, str]
 """What is new in a row to be inserted: uniqueId, key, hash, size, mime type."""
@@ -22,105 +21,71 @@ FoundRow = tuple[str, str, bytes, int, str, int, int]
 """What is told of a row: uniqueId, key, hash, size, mime type, state, claimed."""
 
 
-@dataclass(frozen=True)
-class Statements:
-    """Texts for one database.
-
-    Attributes:
-        insert: pending rows whose uniqueId nobody has, returning their uniqueIds; takes the time, then a list for each
-            column, in SQLite one row.
-        find: rows by uniqueId.
-        confirm: rows, by uniqueId and key, become registered, returning their uniqueIds.
-        meant_keys: those of a list of keys that a row has.
-        packed_keys: for each folder in a range of keys, all names in it, one after the other.
-    """
-
-    insert: str
-    find: str
-    confirm: str
-    meant_keys: str
-    packed_keys: str
-
-
-# State.PENDING is 1, State.REGISTERED 2.
-_POSTGRESQL = Statements(
-    insert="""
+_INSERT = {
+    "postgresql": """
         INSERT INTO document (unique_id, key, hash, size, mime_type, state, holders, claimed)
         SELECT new.*, 1, 1, %b::bigint FROM unnest(%b::text[], %b::text[], %b::bytea[], %b::bigint[], %b::text[]) AS new
         ON CONFLICT DO NOTHING RETURNING unique_id""",
-    find="""
-        SELECT unique_id, key, hash, size, mime_type, state, claimed FROM document WHERE unique_id = ANY(%b::text[])""",
-    # The setting is for this transaction, which is this statement: its commit does not wait for the disk.
-    confirm="""
-        UPDATE document SET state = 2, holders = 0 WHERE unique_id = ANY(%b::text[]) AND key = ANY(%b::text[])
-        RETURNING unique_id, set_config('synchronous_commit', 'off', true)""",
-    meant_keys="""
-        SELECT key FROM document WHERE key = ANY(%b::text[])""",
-    packed_keys="""
-        SELECT substr(key, 1, 2), string_agg(substr(key, 4), '') FROM document
-        WHERE key >= %b::text AND key < %b::text GROUP BY 1""",
-)
-_SQLITE = Statements(
-    insert="""
+    "sqlite": """
         INSERT INTO document (claimed, unique_id, key, hash, size, mime_type, state, holders)
         VALUES (?, ?, ?, ?, ?, ?, 1, 1) ON CONFLICT DO NOTHING RETURNING unique_id""",
-    find="""
-        SELECT unique_id, key, hash, size, mime_type, state, claimed FROM document
-        WHERE unique_id IN (SELECT value FROM json_each(?))""",
-    confirm="""
-        UPDATE document SET state = 2, holders = 0
-        WHERE unique_id IN (SELECT value FROM json_each(?)) AND key IN (SELECT value FROM json_each(?))
-        RETURNING unique_id""",
-    meant_keys="""
-        SELECT key FROM document WHERE key IN (SELECT value FROM json_each(?))""",
-    packed_keys="""
+}
+_FIND = {
+    dialect: f"SELECT unique_id, key, hash, size, mime_type, state, claimed FROM document WHERE unique_id {among}"  # noqa: S608 - our own
+    for dialect, among in AMONG.items()
+}
+# PostgreSQL's setting is for this transaction, which is this statement: its commit does not wait for the disk.
+_CONFIRM = {
+    dialect: f"""
+        UPDATE document SET state = 2, holders = 0 WHERE unique_id {among} AND key {among}
+        RETURNING unique_id{", set_config('synchronous_commit', 'off', true)" if dialect == "postgresql" else ""}"""  # noqa: S608 - our own
+    for dialect, among in AMONG.items()
+}
+_MEANT_KEYS = {
+    dialect: f"SELECT key FROM document WHERE key {among}"  # noqa: S608 - our own
+    for dialect, among in AMONG.items()
+}
+_PACKED_KEYS = {
+    "postgresql": """
+        SELECT substr(key, 1, 2), string_agg(substr(key, 4), '') FROM document
+        WHERE key >= %b::text AND key < %b::text GROUP BY 1""",
+    "sqlite": """
         SELECT substr(key, 1, 2), group_concat(substr(key, 4), '') FROM document
         WHERE key >= ? AND key < ? GROUP BY 1""",
-)
+}
+# State.PENDING is 1, State.REGISTERED 2.
 
 
-def _is_postgresql(connection: Connection) -> bool:
-    return connection.dialect.name == "postgresql"
-
-
-def _of(connection: Connection) -> Statements:
-    return _POSTGRESQL if _is_postgresql(connection) else _SQLITE
-
-
-def _list(connection: Connection, values: list[str]) -> tuple[Any]:
-    return (values,) if _is_postgresql(connection) else (json.dumps(values),)
-
-
-def insert(connection: Connection, rows: Sequence[NewRow], claimed: int) -> set[str]:
+def insert(connection: AnyConnection, rows: Sequence[NewRow], claimed: int) -> set[str]:
     """Insert those rows, pending, whose uniqueId nobody has, in their order; returns the uniqueIds of these.
 
     On PostgreSQL it is one statement.
     """
-    text = _of(connection).insert
-    if _is_postgresql(connection):
+    text = _INSERT[connection.dialect.name]
+    if connection.dialect.name == "postgresql":
         return _first(database.rows(connection, text, (claimed, *map(list, zip(*rows, strict=True)))))
     return {value for row in rows for value in _first(database.rows(connection, text, (claimed, *row)))}
 
 
-def find(connection: Connection, unique_ids: list[str]) -> Iterable[FoundRow]:
+def find(connection: AnyConnection, unique_ids: list[str]) -> Iterable[FoundRow]:
     """The rows of these uniqueIds, as far as they are there."""
-    return database.rows(connection, _of(connection).find, _list(connection, unique_ids))
+    return database.rows(connection, _FIND[connection.dialect.name], (listed(connection, unique_ids),))
 
 
-def confirm(connection: Connection, unique_ids: list[str], keys: list[str]) -> set[str]:
+def confirm(connection: AnyConnection, unique_ids: list[str], keys: list[str]) -> set[str]:
     """Let the rows with one of the uniqueIds and one of the keys be registered ones; returns their uniqueIds.
 
     A key is drawn for one uniqueId, so that the two lists need not be paired.
 
     On PostgreSQL it is one statement, which when it is a transaction by itself does not wait for the disk.
     """
-    parameters = (*_list(connection, unique_ids), *_list(connection, keys))
-    return _first(database.rows(connection, _of(connection).confirm, parameters))
+    lists = listed(connection, unique_ids), listed(connection, keys)
+    return _first(database.rows(connection, _CONFIRM[connection.dialect.name], lists))
 
 
-def meant_keys(connection: Connection, keys: list[str]) -> set[str]:
+def meant_keys(connection: AnyConnection, keys: list[str]) -> set[str]:
     """Those of the keys that a row has; reads the whole table."""
-    return _first(database.rows(connection, _of(connection).meant_keys, _list(connection, keys)))
+    return _first(database.rows(connection, _MEANT_KEYS[connection.dialect.name], (listed(connection, keys),)))
 
 
 def count(connection: Connection) -> int:
@@ -130,7 +95,7 @@ def count(connection: Connection) -> int:
 
 def packed_keys(connection: Connection, first: str, end: str) -> Iterator[tuple[str, str]]:
     """Keys from `first` to before `end`, as folder and the names in it joined; reads the whole table."""
-    found: Iterator[Any] = iter(connection.exec_driver_sql(_of(connection).packed_keys, (first, end)))
+    found: Iterator[Any] = iter(connection.exec_driver_sql(_PACKED_KEYS[connection.dialect.name], (first, end)))
     return found
 
 

@@ -7,10 +7,11 @@ actors can name it in the standard's words without any SQL reaching the peer.
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from functools import cache
@@ -20,13 +21,14 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from xds import postgres
 
 T = TypeVar("T")
+C = TypeVar("C")
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
@@ -104,14 +106,48 @@ class _BinaryCursor(psycopg.Cursor[Any]):
         self.format = Format.BINARY
 
 
+class Direct:
+    """A connection of the pool for statements in the driver's own words alone, see `rows`.
+
+    SQLAlchemy's Connection takes as long to make, begin and end as a short statement.
+
+    Attributes:
+        dialect: of the engine.
+        connection: from the pool.
+        invalidated: whether it was given up.
+
+    Raises:
+        DBAPIError, TimeoutError: as SQLAlchemy would.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.dialect = engine.dialect
+        self.invalidated = False
+        try:
+            self.connection = engine.raw_connection()
+        except self.dialect.loaded_dbapi.Error as error:
+            raise _wrapped(self.dialect, None, error, lost=self.dialect.is_disconnect(error, None, None)) from error
+
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Give it up: the pool makes another one."""
+        self.invalidated = True
+        self.connection.invalidate(exception)
+
+
+AnyConnection = Connection | Direct
+
+
 def _begin_postgres(connection: Connection) -> None:
+    _set_autocommit(connection, on=bool(connection.get_execution_options().get("alone")))
+
+
+def _set_autocommit(connection: AnyConnection, *, on: bool) -> None:
     # READ COMMITTED gives every statement a view of its own: for one that only reads, or for a single one that writes,
     # BEGIN and COMMIT would be two more round trips and nothing else. psycopg says BEGIN itself where it is needed.
     driver: Any = connection.connection.driver_connection
-    alone = bool(connection.get_execution_options().get("alone"))
-    if driver.autocommit is not alone:
-        driver.autocommit = alone
-        driver.cursor_factory = _BinaryCursor if alone else psycopg.Cursor
+    if driver.autocommit is not on:
+        driver.autocommit = on
+        driver.cursor_factory = _BinaryCursor if on else psycopg.Cursor
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -121,14 +157,18 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    _say_begin(connection, writes=bool(connection.get_execution_options().get("writes")))
+
+
+def _say_begin(connection: AnyConnection, *, writes: bool) -> None:
     # A transaction that reads first and writes later would fail when another one wrote in between.
-    if connection.get_execution_options().get("writes"):
+    if writes:
         _begin_immediate(connection)
     else:
-        connection.exec_driver_sql("BEGIN")
+        changed(connection, "BEGIN")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_immediate(connection: AnyConnection) -> None:
     """Wait for the writers of other processes.
 
     SQLite would let us sleep ever longer between two looks, a tenth of a second in the end: the file would lie idle
@@ -141,7 +181,7 @@ def _begin_immediate(connection: Connection) -> None:
         while _is_busy(driver) and monotonic() < end:
             pass
         if not driver.in_transaction:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails in SQLAlchemy's words
+            changed(connection, "BEGIN IMMEDIATE")  # fails in SQLAlchemy's words
     finally:
         driver.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
 
@@ -161,7 +201,12 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
     SQLite shows it one view of the database; on PostgreSQL each of its statements sees what was committed before it.
     PostgreSQL sends its results in binary form, which SQLAlchemy cannot read for the catalogue's types (reflection).
     """
-    return _run(engine, work, {"alone": True}, _worth_repeating)
+    return _run(lambda: _transaction(engine, alone=True), work, _worth_repeating)
+
+
+def read_at_once(engine: Engine, work: Callable[[Direct], T]) -> T:
+    """As `read`, by statements in the driver's own words alone: for what every request does."""
+    return _run(lambda: _direct(engine, writes=False), work, _worth_repeating)
 
 
 def write(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -171,21 +216,21 @@ def write(engine: Engine, work: Callable[[Connection], T]) -> T:
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the commit itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True}, _worth_repeating)
+        return _run(lambda: _transaction(engine, writes=True), work, _worth_repeating)
 
 
-def write_at_once(engine: Engine, work: Callable[[Connection], T]) -> T:
+def write_at_once(engine: Engine, work: Callable[[Direct], T]) -> T:
     """Run a function that on PostgreSQL changes things by one statement, its last: a transaction by itself.
 
-    On SQLite it is as `write`. It is run again only if the database says that nothing was done, not after a conflict:
-    who calls this knows what to read anew.
+    Its statements are in the driver's own words. On SQLite it is as `write`. It is run again only if the database says
+    that nothing was done, not after a conflict: who calls this knows what to read anew.
 
     Raises:
         IntegrityError: another writer was first.
         SQLAlchemyError: see `trouble`; nothing was changed, unless the connection was lost in the statement itself.
     """
     with _turn(engine):
-        return _run(engine, work, {"writes": True, "alone": True}, _is_undone)
+        return _run(lambda: _direct(engine, writes=True), work, _is_undone)
 
 
 @contextmanager
@@ -211,7 +256,7 @@ def _lock(_url: str) -> threading.Lock:
     return threading.Lock()
 
 
-def rows(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+def rows(connection: AnyConnection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
     """Rows of a statement in the driver's own words, as the driver gives them.
 
     What every request runs goes to the driver directly: SQLAlchemy's result costs more than such a statement.
@@ -223,20 +268,32 @@ def rows(connection: Connection, statement: str, parameters: Sequence[Any] = ())
         return list(cursor.execute(statement, parameters).fetchall())
 
 
-def changed(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> int:
+def changed(connection: AnyConnection, statement: str, parameters: Sequence[Any] = ()) -> int:
     """Run a statement in the driver's own words; tells how many rows it changed. Raises as `rows`."""
     with _driver(connection, statement) as cursor:
         return int(cursor.execute(statement, parameters).rowcount)
 
 
-def change_each(connection: Connection, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
+def change_each(connection: AnyConnection, statement: str, parameters: Sequence[Sequence[Any]]) -> None:
     """Run a statement in the driver's own words with each of the parameters. Raises as `rows`."""
     with _driver(connection, statement) as cursor:
         cursor.executemany(statement, parameters)
 
 
+AMONG: Mapping[str, str] = {
+    "postgresql": "= ANY(%b::text[])",
+    "sqlite": "IN (SELECT value FROM json_each(?))",
+}
+"""For each database: one of any number of texts, which are given as `listed`."""
+
+
+def listed(connection: AnyConnection, values: Iterable[str]) -> list[str] | str:
+    """Texts as one parameter, see `AMONG`."""
+    return list(values) if connection.dialect.name == "postgresql" else json.dumps(list(values))
+
+
 @contextmanager
-def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
+def setting(connection: AnyConnection, name: str, value: str) -> Iterator[None]:
     """Give a setting of PostgreSQL another value meanwhile, for a function that only reads; SQLite has none of them."""
     if connection.dialect.name != "postgresql":
         yield
@@ -249,13 +306,13 @@ def setting(connection: Connection, name: str, value: str) -> Iterator[None]:
             changed(connection, f"RESET {name}")
 
 
-def planned_for_values(connection: Connection) -> AbstractContextManager[None]:
+def planned_for_values(connection: AnyConnection) -> AbstractContextManager[None]:
     """Let PostgreSQL plan each statement meanwhile for the values it comes with, since some are frequent, some rare."""
     return setting(connection, "plan_cache_mode", "force_custom_plan")
 
 
 @contextmanager
-def _driver(connection: Connection, statement: str) -> Iterator[Any]:
+def _driver(connection: AnyConnection, statement: str) -> Iterator[Any]:
     cursor = connection.connection.cursor()
     try:
         yield cursor
@@ -263,25 +320,52 @@ def _driver(connection: Connection, statement: str) -> Iterator[Any]:
         lost = connection.dialect.is_disconnect(error, connection.connection, cursor)
         if lost:
             connection.invalidate(error)
-        raise _wrapped(connection, statement, error, lost=lost) from error
+        raise _wrapped(connection.dialect, statement, error, lost=lost) from error
 
 
-def _wrapped(connection: Connection, statement: str, error: Exception, *, lost: bool) -> BaseException:
-    dialect = connection.dialect
+def _wrapped(dialect: Dialect, statement: str | None, error: Exception, *, lost: bool) -> BaseException:
     base: Any = dialect.loaded_dbapi.Error
     return DBAPIError.instance(statement, None, error, base, connection_invalidated=lost, dialect=dialect)
 
 
+@contextmanager
+def _transaction(engine: Engine, **options: bool) -> Iterator[Connection]:
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _direct(engine: Engine, *, writes: bool) -> Iterator[Direct]:
+    """A connection with a transaction begun, or on PostgreSQL with none."""
+    connection = Direct(engine)
+    try:
+        if engine.dialect.name == "postgresql":
+            _set_autocommit(connection, on=True)
+            yield connection
+        else:
+            yield from _in_transaction(connection, writes=writes)
+    finally:
+        connection.connection.close()
+
+
+def _in_transaction(connection: Direct, *, writes: bool) -> Iterator[Direct]:
+    _say_begin(connection, writes=writes)
+    try:
+        yield connection
+        changed(connection, "COMMIT")
+    finally:
+        connection.connection.rollback()  # which does nothing after COMMIT
+
+
 def _run(
-    engine: Engine,
-    work: Callable[[Connection], T],
-    options: dict[str, bool],
+    begin: Callable[[], AbstractContextManager[C]],
+    work: Callable[[C], T],
     worth_repeating: Callable[[DBAPIError], bool],
 ) -> T:
     for attempt in range(1, _ATTEMPTS + 1):
         committing = False
         try:
-            with engine.connect().execution_options(**options) as connection, connection.begin():
+            with begin() as connection:
                 result = work(connection)
                 committing = True
         except DBAPIError as error:

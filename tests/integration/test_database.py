@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tests.stack import environment, postgres_url
 from xds import database
-from xds.database import Trouble
+from xds.database import AnyConnection, Trouble
 
 HOLDS = """
 import sys, time
@@ -57,14 +57,14 @@ def status(conn: Connection) -> TransactionStatus:
 @pytest.mark.service
 def test_postgres_reads_without_a_transaction_and_writes_in_one():
     made = database.engine(postgres_url())
-    one = text("SELECT 1")
-    for _ in range(2):
-        assert database.read(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.IDLE)
-        assert database.write(made, lambda conn: (conn.scalar(one), status(conn))) == (1, TransactionStatus.INTRANS)
-        assert database.write_at_once(made, lambda conn: (conn.scalar(one), status(conn))) == (
-            1,
-            TransactionStatus.IDLE,
-        )
+    kinds = {
+        database.read: TransactionStatus.IDLE,
+        database.write: TransactionStatus.INTRANS,
+        database.read_at_once: TransactionStatus.IDLE,
+        database.write_at_once: TransactionStatus.IDLE,
+    }
+    for run in (*kinds, *kinds):
+        assert run(made, lambda conn: (database.rows(conn, "SELECT 1"), status(conn))) == ([(1,)], kinds[run])
 
 
 @pytest.mark.service
@@ -101,12 +101,15 @@ def test_a_connection_lost_under_another_setting_is_given_up():
     assert len(set(asked)) == 2
 
 
-def own_process(conn: Connection) -> int:
-    return conn.scalar(text("SELECT pg_backend_pid()"))
+def own_process(conn: AnyConnection) -> int:
+    return database.rows(conn, "SELECT pg_backend_pid()")[0][0]
+
+
+RUNS = [database.read, database.write, database.read_at_once, database.write_at_once]
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("run", [database.read, database.write, database.write_at_once])
+@pytest.mark.parametrize("run", RUNS)
 def test_a_connection_that_postgres_closed_meanwhile_is_not_used(run):
     made, terminate = database.engine(postgres_url()), text("SELECT pg_terminate_backend(:process, 5000)")
     process = run(made, own_process)
@@ -123,7 +126,7 @@ def test_what_another_writer_did_first_is_not_tried_again(sqlite):
 
     def insert(conn):
         asked.append(None)
-        conn.execute(text("INSERT INTO number VALUES (1)"))
+        database.changed(conn, "INSERT INTO number VALUES (1)")
 
     database.write_at_once(made, insert)
     with pytest.raises(IntegrityError):
@@ -140,6 +143,7 @@ def test_postgres_values_are_the_same_however_they_are_read():
     made = database.engine(postgres_url())
     assert database.read(made, lambda conn: tuple(conn.execute(select).one())) == row
     assert database.write(made, lambda conn: tuple(conn.execute(select).one())) == row
+    assert database.read_at_once(made, lambda conn: database.rows(conn, select.text)) == [row]
 
 
 @pytest.mark.parametrize("run", [database.rows, database.changed])
@@ -156,14 +160,15 @@ def test_what_the_driver_raises_is_told_as_sqlalchemy_would(sqlite, run):
 
 
 @pytest.mark.service
-def test_a_connection_lost_in_a_statement_is_given_up():
+@pytest.mark.parametrize("run", RUNS[:3])
+def test_a_connection_lost_in_a_statement_is_given_up(run):
     made, asked = database.engine(postgres_url()), []
 
-    def lost_once(conn: Connection) -> object:
+    def lost_once(conn: AnyConnection) -> object:
         asked.append(own_process(conn))
         if len(asked) == 1:
             database.rows(conn, "SELECT pg_terminate_backend(pg_backend_pid())")
         return database.rows(conn, "SELECT 1")
 
-    assert database.read(made, lost_once) == [(1,)]
+    assert run(made, lost_once) == [(1,)]
     assert len(set(asked)) == 2
