@@ -21,6 +21,7 @@ from sqlalchemy.engine import Dialect
 from registry.models import object_code, registry_object, submitted_part, unique_identifier
 from xds import database
 from xds.database import AnyConnection
+from xds.postgres import Array, array
 
 T = TypeVar("T")
 
@@ -76,9 +77,9 @@ def insert_all(connection: AnyConnection, rows: Rows) -> bool:
 
 
 def _insert_at_once(connection: AnyConnection, rows: Rows) -> bool:
-    conditions = (rows.patient, _padded(rows.unused, ""), _padded(rows.unused_parts, _NIL))
+    unused = array("text", _padded(rows.unused, "")), array("uuid", _padded(rows.unused_parts, _NIL))
     lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
-    return database.changed(connection, _at_once(), (*conditions, *lists)) > 0
+    return database.changed(connection, _at_once(), (rows.patient, *unused, *lists)) > 0
 
 
 _NIL = UUID(int=0)
@@ -93,8 +94,8 @@ def _padded(values: Sequence[T], nobodys: T) -> list[T]:
     return [*values, *[nobodys] * (_GUESSED - len(values))]
 
 
-def _lists(table: Table, rows: TableRows) -> Iterator[list[Any]]:
-    return ([row.get(column.name) for row in rows] for column in _given(table))
+def _lists(table: Table, rows: TableRows) -> Iterator[Array]:
+    return (array(type_, [row.get(name) for row in rows]) for name, type_ in _typed(table))
 
 
 @cache
@@ -118,14 +119,21 @@ _OWNER = """
 
 def _from_lists(table: Table) -> str:
     """An INSERT of rows whose columns are given as lists, each sent in PostgreSQL's binary form."""
-    given = ", ".join(column.name for column in _given(table))
-    lists = ", ".join(f"%b::{_type(column)}[]" for column in _given(table))
+    given = ", ".join(name for name, _ in _typed(table))
+    lists = ", ".join(f"%b::{type_}[]" for _, type_ in _typed(table))
     columns = ", ".join(table.columns.keys())
     return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM owner, unnest({lists}) AS row ({given})"  # noqa: S608 - our own names
 
 
+@cache
+def _typed(table: Table) -> tuple[tuple[str, str], ...]:
+    """The columns that rows bring, each with the type of the array it is sent in."""
+    return tuple((column.name, _type(column)) for column in table.columns if column.name != "patient")
+
+
 def _type(column: Column[Any]) -> str:
-    return column.type.dialect_impl(_DIALECT).compile(_DIALECT).partition(" COLLATE ")[0]
+    name = column.type.dialect_impl(_DIALECT).compile(_DIALECT).partition(" COLLATE ")[0].lower()
+    return "text" if name == "varchar" else name
 
 
 # SQLite
@@ -164,9 +172,3 @@ def _octets(row: Mapping[str, Any], names: Iterable[str]) -> Iterator[Any]:
 def _by_table(table: Table) -> str:
     marks = ", ".join("?" * len(table.columns))
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES ({marks})"  # noqa: S608 - our own names
-
-
-@cache
-def _given(table: Table) -> tuple[Column[Any], ...]:
-    """The columns that rows bring."""
-    return tuple(column for column in table.columns if column.name != "patient")

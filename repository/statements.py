@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from xds import database
 from xds.database import AMONG, AnyConnection, listed
+from xds.postgres import array
 
 NewRow = tuple[str, str, bytes, int, str]
 """What is new in a row to be inserted: uniqueId, key, hash, size, mime type."""
@@ -63,7 +64,8 @@ def insert(connection: AnyConnection, rows: Sequence[NewRow], claimed: int) -> s
     """
     text = _INSERT[connection.dialect.name]
     if connection.dialect.name == "postgresql":
-        return _first(database.rows(connection, text, (claimed, *map(list, zip(*rows, strict=True)))))
+        columns = map(array, ("text", "text", "bytea", "bigint", "text"), zip(*rows, strict=True))
+        return _first(database.rows(connection, text, (claimed, *columns)))
     return {value for row in rows for value in _first(database.rows(connection, text, (claimed, *row)))}
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 from tests.stack import environment, postgres_url
 from xds import database
 from xds.database import AnyConnection, Trouble
+from xds.postgres import array
 
 HOLDS = """
 import sys, time
@@ -172,3 +173,26 @@ def test_a_connection_lost_in_a_statement_is_given_up(run):
 
     assert run(made, lost_once) == [(1,)]
     assert len(set(asked)) == 2
+
+
+@pytest.mark.service
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        ("smallint", [1, None, -(2**15)]),
+        ("integer", [2**31 - 1, None]),
+        ("bigint", [-(2**63), 0]),
+        ("text", ["", "王小明", '{"a"}', "NULL", None]),
+        ("bytea", [b"", b"\0\xff", None]),
+        ("uuid", [uuid.UUID(int=1), None]),
+        ("text", []),
+        ("uuid", []),
+        ("text", [None, None]),
+    ],
+)
+def test_an_array_arrives_as_it_was_given(type_, values):
+    sent = (array(type_, values),)
+    query = f"SELECT %b::{type_}[]"
+    assert database.read_at_once(database.engine(postgres_url()), lambda conn: database.rows(conn, query, sent)) == [
+        (values,)
+    ]
