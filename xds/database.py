@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
 from functools import cache
@@ -287,9 +287,9 @@ AMONG: Mapping[str, str] = {
 """For each database: one of any number of texts, which are given as `listed`."""
 
 
-def listed(connection: AnyConnection, values: Iterable[str]) -> list[str] | str:
+def listed(connection: AnyConnection, values: Collection[str]) -> postgres.Array | str:
     """Texts as one parameter, see `AMONG`."""
-    return list(values) if connection.dialect.name == "postgresql" else json.dumps(list(values))
+    return postgres.array("text", values) if connection.dialect.name == "postgresql" else json.dumps(list(values))
 
 
 @contextmanager
