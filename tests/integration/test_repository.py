@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
+from repository import statements
 from repository.models import State
 from repository.storage import Readable, StoredObject, StoreUnavailable
 from tests.actors import CALLER
 from tests.desk import OCTETS, OWN, message, said, sha1, unhashed
 from tests.samples import folder, link, new_oid, submission
 from tests.stores import Source
+from xds.database import AnyConnection
 from xds.ebxml.rs import encode_submit
 from xds.ebxml.xdsb import decode_provide, encode_provide
 from xds.ebxml.xml import parse
@@ -308,16 +310,19 @@ def test_the_repositorys_database_is_down(desk, memory):
     ]
 
 
-def test_a_claim_whose_commit_was_not_answered_is_never_left_without_octets(desk):
+def test_a_claim_whose_commit_was_not_answered_is_never_left_without_octets(desk, monkeypatch):
     """The database commits and the connection is lost: the claim may be there, then its octets must be, too."""
     sent = unhashed()
 
-    def lose(connection: Any) -> None:
-        event.remove(desk.repository.engine, "commit", lose)
+    insert = statements.insert
+
+    def lose(connection: AnyConnection, *rows: Any) -> None:
+        monkeypatch.setattr(statements, "insert", insert)
+        insert(connection, *rows)
         connection.connection.driver_connection.commit()
         raise OperationalError("COMMIT", {}, Exception("connection lost"), connection_invalidated=True)
 
-    event.listen(desk.repository.engine, "commit", lose)
+    monkeypatch.setattr(statements, "insert", lose)
     response = desk.provide(submission(sent), {sent.id: OCTETS})
     assert response.status is Status.FAILURE
     [(key, state, *_)] = desk.rows().values()

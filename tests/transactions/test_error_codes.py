@@ -30,10 +30,10 @@ QUERY, RETRIEVE = "FindDocuments with the required ones", "retrieve one document
 def fails(engine: sqlalchemy.Engine, message: str) -> None:
     """Every transaction of the database fails as SQLite does."""
 
-    def fail(_: sqlalchemy.Connection) -> None:
+    def fail(*_: object) -> None:
         raise OperationalError("BEGIN", None, sqlite3.OperationalError(message))
 
-    sqlalchemy.event.listen(engine, "begin", fail, insert=True)
+    sqlalchemy.event.listen(engine, "checkout", fail, insert=True)
 
 
 def registry_fails(message: str) -> Callable[[World], None]:
