@@ -6,6 +6,7 @@ uniqueIds, patient) is marked while the request is rendered by the product's own
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -91,10 +92,13 @@ def cases(huge: int = GB) -> tuple[Case, ...]:
         Case("ITI-42, 10 entries", ITI_42, "/register", lambda seeded, path: register(seeded, path, 10)),
         Case("ITI-41, 10 KB CDA", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, 10 * KB)),
         Case(
+            "ITI-41, 10 x 10 KB CDA", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, 10 * KB, count=10)
+        ),
+        Case(
             "ITI-41, 5 MB PDF",
             ITI_41,
             "/provide",
-            lambda seeded, path: provide(seeded, path, 5 * MB, "application/pdf"),
+            lambda seeded, path: provide(seeded, path, 5 * MB, mime_type="application/pdf"),
         ),
         Case(f"ITI-41, {size}", ITI_41, "/provide", lambda seeded, path: provide(seeded, path, huge), huge=True),
         Case(
@@ -154,16 +158,26 @@ def register(seeded: Seeded, path: str, entries: int) -> Request:
     return _plain(ITI_42, path, body, _patients(seeded.writers))
 
 
-def provide(seeded: Seeded, path: str, size: int, mime_type: str = "text/xml") -> Request:
-    """ITI-41: one document; the repository fills in size and hash."""
+def provide(seeded: Seeded, path: str, size: int, *, count: int = 1, mime_type: str = "text/xml") -> Request:
+    """ITI-41: documents of one size, each with a uniqueId of its own; the repository fills in size and hash.
+
+    The first one is sent in blocks, however large it is. The others stand in the tail, which is sent as it is.
+    """
     changes: dict[str, Any] = {"hash": None, "size": None, "repository_unique_id": None, "mime_type": mime_type}
-    submit = rs.encode_submit(submission(1, **changes))
-    body = xdsb.encode_provide(submit, [("doc0", "document@bench")])
-    part = (
-        b"\r\n--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <document@bench>\r\n\r\n"
-        % (BOUNDARY, mime_type.encode())
-    )
-    return _multipart(ITI_41, path, body, _patients(seeded.writers), (part, size))
+    submit = rs.encode_submit(submission(count, **changes))
+    body = xdsb.encode_provide(submit, [(f"doc{number}", f"document{number}@bench") for number in range(count)])
+    first, *others = (_part(number, mime_type) for number in range(count))
+    noise = random.Random(2)  # other octets than the generator's blocks
+    following = b"".join(part + noise.randbytes(size) for part in others)
+    return _multipart(ITI_41, path, body, _patients(seeded.writers), (first, size, following))
+
+
+def _part(number: int, mime_type: str) -> bytes:
+    """What stands before a document's octets."""
+    return (
+        f"\r\n--{BOUNDARY.decode()}\r\nContent-Type: {mime_type}\r\nContent-Transfer-Encoding: binary\r\n"
+        f"Content-ID: <document{number}@bench>\r\n\r\n"
+    ).encode()
 
 
 def find(path: str, patients: range, return_type: ReturnType) -> Request:
@@ -230,17 +244,17 @@ def _multipart(
     path: str,
     body: bytes,
     choices: Mapping[str, Sequence[bytes]],
-    document: tuple[bytes, int] = (b"", 0),
+    documents: tuple[bytes, int, bytes] = (b"", 0, b""),
 ) -> Request:
-    """A message with MTOM; the document is the header of its part and its size."""
-    part, size = document
+    """A message with MTOM; documents are the header of the first one's part, its size, and all that follows it."""
+    part, size, following = documents
     kind = f'application/xop+xml; charset=UTF-8; type="application/soap+xml"; action="{row.action}"'
     root = b"--%b\r\nContent-Type: %b\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <root@bench>\r\n\r\n" % (
         BOUNDARY,
         kind.encode(),
     )
     head = root + _envelope(row, body) + part
-    tail = b"\r\n--%b--\r\n" % BOUNDARY
+    tail = following + b"\r\n--%b--\r\n" % BOUNDARY
     media = (
         f'multipart/related; type="application/xop+xml"; boundary="{BOUNDARY.decode()}"; start="<root@bench>"; '
         f'start-info="application/soap+xml"; action="{row.action}"'

@@ -114,8 +114,8 @@ class Templates:
 class Floor(Protocol):
     """What the handlers ask of a database; one instance per thread, with a connection of its own."""
 
-    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], doc: Stored | None) -> None:
-        """Write the rows of a registration, with the document's if there is one, durably."""
+    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], docs: Sequence[Stored]) -> None:
+        """Write the rows of a registration, with one for each document, durably."""
 
     def find(self, patient: str) -> list[tuple[Any, bytes]]:
         """Id and body of a patient's Approved Stable entries."""
@@ -161,7 +161,7 @@ class PostgresFloor:
         self._cursor = self._conn.cursor(binary=True)
         self._inserts = {table.name: _insert(table, "%s") for table in (OBJECTS, CODES, IDENTIFIERS, DOCUMENTS)}
 
-    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], doc: Stored | None) -> None:
+    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], docs: Sequence[Stored]) -> None:
         """One transaction, two round trips: the patient's number, then all rows and the commit."""
         cursor = self._cursor
         with self._conn.pipeline():
@@ -174,8 +174,8 @@ class PostgresFloor:
             cursor.executemany(self._inserts[OBJECTS.name], objects)
             cursor.executemany(self._inserts[CODES.name], codes)
             cursor.executemany(self._inserts[IDENTIFIERS.name], identifiers)
-            if doc is not None:
-                cursor.execute(self._inserts[DOCUMENTS.name], _document_row(doc))
+            if docs:
+                cursor.executemany(self._inserts[DOCUMENTS.name], map(_document_row, docs))
             cursor.execute("COMMIT")
 
     def find(self, patient: str) -> list[tuple[Any, bytes]]:
@@ -209,10 +209,12 @@ class SqliteFloor:
         self._registry, self._repository = _open(registry_url), _open(repository_url)
         self._inserts = {table.name: _insert(table, "?") for table in (OBJECTS, CODES, IDENTIFIERS, DOCUMENTS)}
 
-    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], doc: Stored | None) -> None:
+    def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], docs: Sequence[Stored]) -> None:
         """See `Floor`."""
-        if doc is not None:
-            self._repository.execute(self._inserts[DOCUMENTS.name], _document_row(doc))
+        if docs:
+            self._repository.execute("BEGIN IMMEDIATE")
+            self._repository.executemany(self._inserts[DOCUMENTS.name], map(_document_row, docs))
+            self._repository.execute("COMMIT")
         conn = self._registry
         conn.execute("BEGIN IMMEDIATE")
         try:
