@@ -10,6 +10,7 @@ dropped in the end. The program stops when the disk would have less than 10 GB f
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +22,12 @@ from typing import Annotated, Any
 import typer
 from bulk import DiskFull, fill_postgres, fill_sqlite
 from probes import Prober, probes, sample
-from report import machine, number
+from report import WIDE, bold, machine, octets, sizes, times, times_heads
 from rich.console import Console
 from rich.table import Table
 from run import StoreKind
 from sqlalchemy import Engine, text
-from stack import clean_up_on_sigterm, environment, fresh_database
+from stack import clean_up_on_sigterm, environment, fresh_database, services
 
 from registry.migrations import SCHEMA
 from xds import database
@@ -120,7 +121,8 @@ def measure(engine: Engine, entries: int, chosen: Settings) -> dict[str, Any]:
             file = f"{engine.dialect.name}-{entries}-{name.replace(', ', '-').replace(' ', '-')}.txt"
             (chosen.plans / file).write_text(prober.plan(make, transaction) + "\n")
     timings["ITI-42, 1 entry"] = asdict(prober.time_registration(found.ten))
-    return {"entries": entries, "timings": timings}
+    timings["SELECT 1"] = asdict(prober.time_nothing())
+    return {"entries": entries, "timings": timings, "sample": found.sizes()}
 
 
 def grow(kind: StoreKind, chosen: Settings) -> Iterator[dict[str, Any]]:
@@ -148,18 +150,10 @@ def _say(text: str) -> None:
 
 def print_tables(results: list[dict[str, Any]], console: Console) -> None:
     """Milliseconds of each probe, and octets for an entry, a column for each size."""
-    sizes = [f"{result['entries']:,}" for result in results]
-    times = Table("median ms", *sizes, "last / first")
-    for name in results[-1]["timings"]:
-        values = [result["timings"].get(name, {}).get("median") for result in results]
-        known = [value for value in values if value is not None]
-        shown = ["" if value is None else number(value * 1000) for value in values]
-        times.add_row(name, *shown, f"{known[-1] / known[0]:.2f}" if known else "")
-    space = Table("octets for an entry", *sizes)
-    for name in results[-1]["relations"]:
-        space.add_row(name, *(f"{result['relations'].get(name, 0) / result['entries']:.0f}" for result in results))
-    space.add_row("all", *(f"{sum(result['relations'].values()) / result['entries']:.0f}" for result in results))
-    for table in (times, space):
+    spent, space = Table("median ms", *times_heads(results)), Table("octets for an entry", *sizes(results))
+    for table, rows in ((spent, times(results, bold)), (space, octets(results))):
+        for row in rows:
+            table.add_row(*row)
         for column in table.columns[1:]:
             column.justify = "right"
         console.print(table)
@@ -178,18 +172,20 @@ def main(
 ) -> None:
     """Fill a registry and measure it at each power of ten."""
     clean_up_on_sigterm()
-    sizes = [10**3, 10**4] if quick else [10**power for power in range(min(4, to), to + 1)]
+    powers = [10**3, 10**4] if quick else [10**power for power in range(min(4, to), to + 1)]
+    about = machine(services(store, s3=False))
     results: list[dict[str, Any]] = []
-    command = " ".join(["python bench/grow.py", *sys.argv[1:]])
+    command = shlex.join(["python", "bench/grow.py", *sys.argv[1:]])
     try:
-        results.extend(grow(store, Settings(sizes, processes, 50 if quick else runs, 0.3 if quick else seconds, plans)))
+        chosen = Settings(powers, processes, 50 if quick else runs, 0.3 if quick else seconds, plans)
+        results.extend(grow(store, chosen))
     except DiskFull as error:
         err.print(f"stopped: {error}", highlight=False)
     if not results:
         raise typer.Exit(1)
-    print_tables(results, Console(width=None if sys.stdout.isatty() else 150))
+    print_tables(results, Console(width=None if sys.stdout.isatty() else WIDE))
     if json_file:
-        kept = {"kind": "growth", "store": store, "command": command, "machine": machine(), "results": results}
+        kept = {"kind": "growth", "store": store, "command": command, "machine": about, "results": results}
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(kept, indent=1) + "\n")
 

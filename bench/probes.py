@@ -10,20 +10,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import cycle
 from statistics import median
 from typing import Any
 
 from growth_rows import RARE, patients_of
 from population import Population, patient_id
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, column, text
 
 from registry.codes import CodeCache
-from registry.models import EntryUUID
+from registry.models import ASSOCIATION_TYPE_NUMBER, STATUS_NUMBER, EntryUUID, Kind
 from registry.query import QuerySettings, run
 from registry.service import Registry
 from xds import database
+from xds.database import AnyConnection
 from xds.ebxml import rs, xml
 from xds.errors import Status
 from xds.messages import AdhocQuery, AdhocQueryResponse, Caller, ReturnType, SubmitObjectsRequest
@@ -39,16 +40,20 @@ APPROVED = (f"('{AvailabilityStatus.APPROVED}')",)
 _BY_NAME = {(row.transaction, row.name): row for row in TABLE}
 _CALLER = Caller("bench")
 _LEAST = 5  # runs of a slow probe
+_MOST = 300  # of each kind in a sample
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Objects that probes ask for.
+    """Objects that probes ask for, chosen so that there is something to answer.
 
     Attributes:
         ten: patients with about ten Approved documents.
         hundred: patients with about a hundred; may be empty in a small registry.
+        with_folder: those of `ten` that have a Folder.
         entries: entryUUIDs of documents of the first.
+        replaced: entryUUIDs of documents that another one replaces.
+        in_folder: entryUUIDs of documents that are in a Folder.
         unique_ids: uniqueIds of documents.
         folders: entryUUIDs of Folders.
         sets: entryUUIDs of SubmissionSets.
@@ -56,10 +61,17 @@ class Sample:
 
     ten: Sequence[str]
     hundred: Sequence[str]
+    with_folder: Sequence[str]
     entries: Sequence[str]
+    replaced: Sequence[str]
+    in_folder: Sequence[str]
     unique_ids: Sequence[str]
     folders: Sequence[str]
     sets: Sequence[str]
+
+    def sizes(self) -> dict[str, int]:
+        """How many of each there are: so many different questions a probe asks."""
+        return {each.name: len(getattr(self, each.name)) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -73,42 +85,57 @@ class Timing:
 
 
 def sample(engine: Engine, entries: int) -> Sample:
-    """Find what the probes ask for, by index, at any size."""
+    """Find what the probes ask for: by index at any size, but for uniqueIds, which know their patient and no index."""
     draw = random.Random(5)
     patients = patients_of(entries)
     with engine.connect() as conn:
         near_ten = [draw.randint(max(1, patients // 8), max(2, patients // 2)) for _ in range(3000)]
         near_hundred = [draw.randint(1, max(60, patients // 150)) for _ in range(3000)]
-        ten = _with_documents(conn, near_ten, 8, 12)
-        owners = ten[:200]
+        ten = _with_documents(conn, near_ten, 10, 2)
+        hundred = _with_documents(conn, near_hundred, 100, 15)
+        links, folders = _of(ten, Kind.ASSOCIATION, "target"), _of(ten, Kind.FOLDER)
         return Sample(
-            [patient_id(number) for number in ten],
-            [patient_id(number) for number in _with_documents(conn, near_hundred, 85, 115)],
-            _ids(conn, owners, 1),
-            list(conn.scalars(text(
-                "SELECT u.value FROM unique_identifier u JOIN registry_object o ON o.id = u.object "
-                f"WHERE o.kind = 1 AND o.patient IN ({_listed(owners)})"
-            ))),
-            _ids(conn, owners, 3),
-            _ids(conn, owners, 2),
-        )  # fmt: skip
+            ten=_patient_ids(ten),
+            hundred=_patient_ids(hundred),
+            with_folder=_patient_ids(_column(conn, _of(ten, Kind.FOLDER, "DISTINCT patient"))),
+            entries=_uuids(conn, _of(ten, Kind.DOCUMENT_ENTRY)),
+            replaced=_uuids(conn, f"{links} AND type = {ASSOCIATION_TYPE_NUMBER[AssociationType.RPLC]}"),
+            in_folder=_uuids(conn, f"{links} AND source IN ({folders})"),
+            unique_ids=_column(conn, _of(ten, Kind.DOCUMENT_ENTRY, "value", "unique_identifier")),
+            folders=_uuids(conn, folders),
+            sets=_uuids(conn, _of(ten, Kind.SUBMISSION_SET)),
+        )
+
+
+def _of(patients: Sequence[int], kind: Kind, what: str = "id", table: str = "registry_object") -> str:
+    """SELECT of a column of the patients' objects of a kind."""
+    return f"SELECT {what} FROM {table} WHERE patient IN ({_listed(patients)}) AND kind = {kind:d}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, sorted(set(numbers)))) or "0"
 
 
-def _with_documents(conn: Any, numbers: Sequence[int], least: int, most: int) -> list[int]:
-    sql = (
-        f"SELECT patient FROM registry_object WHERE kind = 1 AND status = 1 AND patient IN ({_listed(numbers)}) "
-        f"GROUP BY patient HAVING count(*) BETWEEN {least} AND {most} LIMIT 300"
+def _with_documents(conn: Connection, numbers: Sequence[int], about: int, spread: int) -> list[int]:
+    """Those of the patients with so many documents, the nearest first: as many results at every size."""
+    approved = STATUS_NUMBER[AvailabilityStatus.APPROVED]
+    return _column(
+        conn,
+        f"{_of(numbers, Kind.DOCUMENT_ENTRY, 'patient')} AND status = {approved} GROUP BY patient "
+        f"HAVING count(*) BETWEEN {about - spread} AND {about + spread} ORDER BY abs(count(*) - {about}), patient",
     )
-    return list(conn.scalars(text(sql)))
 
 
-def _ids(conn: Any, patients: Sequence[int], kind: int) -> list[str]:
-    sql = f"SELECT id FROM registry_object WHERE kind = {kind} AND patient IN ({_listed(patients)}) LIMIT 300"
-    return [id_.urn for id_ in conn.scalars(text(sql).columns(id=EntryUUID))]
+def _patient_ids(numbers: Sequence[int]) -> list[str]:
+    return [patient_id(number) for number in numbers]
+
+
+def _column(conn: Connection, sql: str) -> list[Any]:
+    return list(conn.scalars(text(f"{sql} LIMIT {_MOST}")))
+
+
+def _uuids(conn: Connection, sql: str) -> list[str]:
+    return [id_.urn for id_ in conn.scalars(text(f"{sql} LIMIT {_MOST}").columns(column("id", EntryUUID)))]
 
 
 def code(kind: CodeType) -> str:
@@ -149,7 +176,9 @@ def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]
     yield _probe(
         "FindSubmissionSets", "FindSubmissionSets", _patient("$XDSSubmissionSetPatientId", "SubmissionSet", found.ten)
     )
-    yield _probe("FindFolders", "FindFolders", _patient("$XDSFolderPatientId", "Folder", found.ten))
+    if found.with_folder:
+        folders_of = _patient("$XDSFolderPatientId", "Folder", found.with_folder)
+        yield _probe("FindFolders", "FindFolders", folders_of)
     all_statuses = (("$XDSSubmissionSetStatus", APPROVED), ("$XDSFolderStatus", APPROVED))
     yield _probe("GetAll", "GetAll", _patient("$patientId", "DocumentEntry", found.ten, all_statuses))
     links = (
@@ -163,15 +192,21 @@ def probes(found: Sample) -> Iterator[tuple[str, Callable[[], AdhocQuery], str]]
     yield _probe(
         "GetDocuments, uniqueId", "GetDocuments", lambda: (("$XDSDocumentEntryUniqueId", (f"('{next(unique)}')",)),)
     )
-    yield _probe(
-        "GetRelatedDocuments",
-        "GetRelatedDocuments",
-        lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(one)}'",)), *links),
-    )
+    if found.replaced:
+        replaced = _each(found.replaced)
+        yield _probe(
+            "GetRelatedDocuments",
+            "GetRelatedDocuments",
+            lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(replaced)}'",)), *links),
+        )
     yield _probe("GetAssociations", "GetAssociations", lambda: (("$uuid", (f"('{next(one)}')",)),))
-    yield _probe(
-        "GetFoldersForDocument", "GetFoldersForDocument", lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(one)}'",)),)
-    )
+    if found.in_folder:
+        inside = _each(found.in_folder)
+        yield _probe(
+            "GetFoldersForDocument",
+            "GetFoldersForDocument",
+            lambda: (("$XDSDocumentEntryEntryUUID", (f"'{next(inside)}'",)),),
+        )
     sets, folders = _each(found.sets), _each(found.folders)
     yield _probe(
         "GetSubmissionSetAndContents",
@@ -270,9 +305,17 @@ class Prober:
 
         return self._timed(register)
 
+    def time_nothing(self) -> Timing:
+        """Time a transaction that asks for nothing: what differs in it from size to size is the machine."""
+
+        def ask() -> int:
+            return len(database.read_at_once(self._engine, lambda conn: database.rows(conn, "SELECT 1")))
+
+        return self._timed(ask)
+
     def _ask(self, query: AdhocQuery, transaction: str) -> AdhocQueryResponse:
         parsed = parse(query, transaction)
-        return database.read(self._engine, lambda conn: run(conn, parsed, self._settings, self._codes))
+        return database.read_at_once(self._engine, lambda conn: run(conn, parsed, self._settings, self._codes))
 
     def _timed(self, work: Callable[[], int]) -> Timing:
         # Once through the sample: what is asked for often is in memory, and psycopg prepares at the fifth time.
@@ -304,7 +347,7 @@ class Prober:
         said: list[tuple[str, tuple[Any, ...]]] = []
         real = database.rows
 
-        def note(connection: Connection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        def note(connection: AnyConnection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
             said.append((statement, tuple(parameters)))
             return real(connection, statement, parameters)
 

@@ -2,13 +2,15 @@
 
 For each store a server and a floor are started on the same database and the same objects. For each case and number of
 connections both are loaded in turn, A B A B, so that what else the machine does meets both alike. The figures of a side
-are those of its turns together.
+are those of its turns together; how far the ratio differs from one round to the next is shown beside it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,10 +21,10 @@ from typing import Annotated, Any
 import typer
 from cases import GB, MB, Case, Seeded, cases
 from generator import Client, LoadError, Measured, Plan, Request, Target, own_cost, run
-from report import Cell, Run, machine, print_table
+from report import WIDE, Cell, Run, machine, print_table
 from rich.console import Console
 from seed import seed
-from stack import Processes, Stack, clean_up_on_sigterm, prepared, running
+from stack import Processes, Stack, clean_up_on_sigterm, prepared, running, services
 
 from xds import app
 from xds.config import load
@@ -30,7 +32,7 @@ from xds.security.tls import server_context
 from xds.transactions import ITI_18
 
 CONNECTIONS = (1, 8, 32)
-ROUNDS = 2
+ROUNDS = 3
 QUICK_HUGE = 64 * MB
 _OBJECT = re.compile(rb'<rim:(?:ExtrinsicObject|RegistryPackage|Association|ObjectRef) id="([^"]+)"')
 err = Console(stderr=True)
@@ -60,6 +62,7 @@ class Side:
     cpu: float = 0.0
     growth: int = 0
     peak: int = 0
+    turns: list[float] = field(default_factory=list)
 
     def turn(self, plan: Plan) -> None:
         """Load it once."""
@@ -74,6 +77,7 @@ class Side:
             self.growth = max(self.growth, peak - before.get(pid, (peak, 0))[0])
         self.measured.add(result)
         self.measured.seconds += result.seconds
+        self.turns.append(len(result.latencies) / result.seconds)
 
     def cell(self) -> Cell:
         """The figures."""
@@ -81,12 +85,13 @@ class Side:
         return Cell(
             requests=done,
             per_second=done / self.measured.seconds,
-            median=self.measured.percentile(0.5),
+            median=statistics.median(self.measured.latencies),
             p99=self.measured.percentile(0.99),
             cpu=self.cpu / done,
             growth=self.growth,
             peak=self.peak,
             generator=self.measured.cpu / done,
+            turns=self.turns,
         )
 
 
@@ -205,18 +210,20 @@ def main(
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", connections):
         raise typer.BadParameter("--connections takes numbers from 1 on, as in 1,8,32")
     numbers = tuple(int(number) for number in connections.split(","))
-    command = " ".join(["python bench/run.py", *sys.argv[1:]])
-    result = Run(machine=machine(), command=command, workers=workers, seconds=seconds, generator=0.0)
+    command = shlex.join(["python", "bench/run.py", *sys.argv[1:]])
+    kinds = [store] if store else list(StoreKind)
+    about = machine({name: text for kind in kinds for name, text in services(kind).items()})
+    result = Run(machine=about, command=command, workers=workers, seconds=seconds, generator=0.0)
     result.generator = generator_cost(StoreKind.SQLITE)
     try:
-        for kind in [store] if store else list(StoreKind):
+        for kind in kinds:
             for row in measure_store(kind, Choice(chosen, workers, numbers, seconds, huge)):
                 result.add(row)
     except LoadError as error:
         err.print(f"[red]{error}", markup=True, highlight=False)
         raise typer.Exit(1) from None
     finally:
-        print_table(result, Console(width=None if sys.stdout.isatty() else 150))
+        print_table(result, Console(width=None if sys.stdout.isatty() else WIDE))
         if json_file:
             json_file.parent.mkdir(parents=True, exist_ok=True)
             json_file.write_text(json.dumps(result.as_json(), indent=1) + "\n")

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import urllib3
 from generator import Target
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -150,12 +152,47 @@ def environment() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def services(kind: str, *, s3: bool = True) -> dict[str, str]:
+    """What the figures of a run depend on besides the machine, for `report.machine`.
+
+    Args:
+        kind: `sqlite` or `postgres`.
+        s3: documents are stored, too.
+    """
+    if kind != "postgres":
+        return {"sqlite": f"SQLite {sqlite3.sqlite_version}"}
+    where = environment()
+    database = {"postgresql": _postgres_settings(where["XDS_TEST_POSTGRES"])}
+    return database | {"s3": _s3_name(where["XDS_TEST_S3"])} if s3 else database
+
+
+def _postgres_settings(url: str) -> str:
+    """Version, and what decides how much is in memory and whether a commit is on the disk."""
+    with psycopg.connect(_admin(url)) as conn:
+        version = conn.info.parameter_status("server_version") or "?"
+        names = ("shared_buffers", "fsync", "synchronous_commit")
+        said = [f"{name} {conn.execute(f'SHOW {name}').fetchall()[0][0]}" for name in names]
+    return f"PostgreSQL {version.split()[0]} ({', '.join(said)})"
+
+
+def _s3_name(url: str) -> str:
+    """What the store calls itself: its program, and its release if it tells."""
+    address = s3url.parse(url)
+    with suppress(urllib3.exceptions.HTTPError):
+        where = f"{'https' if address.secure else 'http'}://{address.endpoint}/"
+        return urllib3.request("HEAD", where, retries=False, timeout=10).headers.get("Server", "S3")
+    return "S3"
+
+
+def _admin(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 @contextmanager
 def fresh_database(url: str, name: str = "") -> Iterator[str]:
     """Make a PostgreSQL database and drop it in the end; yields its URL."""
     name = name or f"bench_{uuid.uuid4().hex[:12]}"
-    admin = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as conn:
+    with psycopg.connect(_admin(url), autocommit=True) as conn:
         conn.execute(f'CREATE DATABASE "{name}"')
         try:
             yield make_url(url).set(database=name).render_as_string(hide_password=False)
