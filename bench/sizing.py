@@ -1,18 +1,20 @@
 """What a region needs: disk, nodes, cores and objects, from measured octets and measured throughput. Arithmetic only.
 
     python bench/sizing.py
-    python bench/sizing.py --people 5000000 --documents 40 --growth growth.json --bench bench.json
+    python bench/sizing.py --people 5000000 --documents 40
+    python bench/sizing.py --growth growth.json --bench bench.json --sharded sharded.json
 
-Disk follows `bench/grow.py`, whose octets for an entry at each size are compared with what the model says; throughput
-follows `bench/run.py`. Without their JSON the figures below count, and the commands that gave them are printed. What
-nobody measured is called assumed.
+The model of the disk is octets for an entry times entries. It is calibrated at one size of `bench/grow.py`, the
+largest but one; what it predicts for the others, above all for ten times as many entries, is compared with what they
+took. What that curve does not have comes from `bench/sharded.py`, throughput from `bench/run.py`. Without their JSON
+the figures below count, and the commands that gave them are printed. What nobody measured is called assumed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,12 +29,6 @@ POSTGRES_CASES = {
     "ITI-43": "ITI-43, 10 KB",
 }
 """Transaction -> case of `bench/run.py`. An ITI-41 contains its ITI-42."""
-DOCUMENT_ROW = 241.0
-"""Octets of the repository's row: 151 in the table, 90 in the index of the uniqueId (200,000 rows of PostgreSQL 15)."""
-LOOK_UP_ROW = 114.0
-"""Octets of a row of `object_patient`: 60 in the table, 54 in the index of (block, number) (as above)."""
-WIDER_KEY = 10.0
-"""Octets by which the key (patient, id) is wider in its index than id alone (as above)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +65,27 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Added:
+    """Octets that the curve of `bench/grow.py` does not have, as `bench/sharded.py` measures them.
+
+    Attributes:
+        grown: for an entry, since indexes that grow row by row have emptier pages than those made at once.
+        key: for an object, with the patient in the key of `registry_object`.
+        code_key: for an entry, with the patient in the key of `object_code`.
+        look_up: for an object, in `object_patient`.
+        patient: for a patient, in `patient_value` instead of `patient`.
+        document: for a document, in the repository's table.
+    """
+
+    grown: float = 117.8
+    key: float = 9.0
+    code_key: float = 35.6
+    look_up: float = 101.0
+    patient: float = 72.9
+    document: float = 246.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What was measured.
 
@@ -78,6 +95,7 @@ class Measured:
         key: octets of the primary key's index for an object.
         slowest: a query, and its median at the largest size by that at the smallest, which is the greatest of all.
         per_core: requests a second of one core, actors, database and store together.
+        added: what the octets do not have.
         sources: commands.
     """
 
@@ -93,7 +111,12 @@ class Measured:
     key: float = 31.8
     slowest: tuple[str, float] | None = ("FindDocuments, 100 in full", 1.32)
     per_core: Mapping[str, float] = field(default_factory=lambda: {"ITI-41": 189.0, "ITI-18": 1231.0, "ITI-43": 609.0})
-    sources: tuple[str, ...] = ("python bench/grow.py --store postgres --to 7", "python bench/run.py")
+    added: Added = Added()
+    sources: tuple[str, ...] = (
+        "python bench/grow.py --store postgres --to 7",
+        "python bench/run.py",
+        "python bench/sharded.py --to 5",
+    )
 
     @property
     def largest(self) -> int:
@@ -101,13 +124,19 @@ class Measured:
         return max(self.octets)
 
     @property
+    def calibrated(self) -> int:
+        """The registry that the model is made from: the largest but one, if there are two."""
+        return calibrated(self.octets)
+
+    @property
     def per_entry(self) -> float:
-        """Octets for an entry in the largest."""
-        return self.octets[self.largest] / self.largest
+        """Octets for an entry in that one; all that the model knows of the disk."""
+        return self.octets[self.calibrated] / self.calibrated
 
     def errors(self) -> dict[int, float]:
-        """What the model says at each size by what was measured, less one."""
-        return {entries: self.per_entry * entries / octets - 1 for entries, octets in sorted(self.octets.items())}
+        """What the model predicts for each of the other registries by what was measured, less one."""
+        others = sorted(self.octets.keys() - {self.calibrated})
+        return {entries: self.per_entry * entries / self.octets[entries] - 1 for entries in others}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +179,14 @@ class Sizes:
     def tables(self) -> dict[str, float]:
         """Octets of the database, one copy, by what they are for."""
         entries, objects = self.region.entries, self.region.entries * self.measured.objects
+        added = self.measured.added
         return {
-            "registry, as on one machine": entries * self.measured.per_entry,
-            "patient in the primary key": objects * WIDER_KEY,
-            "look-up from id to patient": objects * LOOK_UP_ROW,
-            "repository": entries * DOCUMENT_ROW,
+            "registry, as the model says": entries * self.measured.per_entry,
+            "indexes that grow row by row": entries * added.grown,
+            "patient in the primary keys": objects * added.key + entries * added.code_key,
+            "look-up from id to patient": objects * added.look_up,
+            "look-up from patientId to patient": self.region.people * added.patient,
+            "repository": entries * added.document,
         }
 
     @property
@@ -204,8 +236,13 @@ class Sizes:
 # What was measured, from the files
 
 
-def from_files(growth: Path | None, bench: Path | None) -> Measured:
-    """Read the JSON of `bench/grow.py` and of `bench/run.py`; what is not given keeps its default.
+def calibrated(sizes: Collection[int]) -> int:
+    """The largest size but one, so that the largest is there to compare with; or the only one."""
+    return sorted(sizes)[-2:][0]
+
+
+def from_files(growth: Path | None, bench: Path | None, sharded: Path | None = None) -> Measured:
+    """Read the JSON of `bench/grow.py`, `bench/run.py` and `bench/sharded.py`; what is not given keeps its default.
 
     Raises:
         ValueError: a file is of something else.
@@ -214,8 +251,11 @@ def from_files(growth: Path | None, bench: Path | None) -> Measured:
     grown = _growth(_read(growth, "growth")) if growth else {}
     run = _read(bench, "bench") if bench else {}
     per_core = {**known.per_core, **dict(_per_core(run))} if run else known.per_core
-    commands = (grown.pop("command", known.sources[0]), run.get("command", known.sources[1]))
-    return Measured(**grown, per_core=per_core, sources=commands)
+    more = _read(sharded, "sharded") if sharded else {}
+    added = Added(**more["added"]) if more else known.added
+    commands = [grown.pop("command", known.sources[0])]
+    commands += [found.get("command", source) for found, source in zip((run, more), known.sources[1:], strict=True)]
+    return Measured(**grown, per_core=per_core, added=added, sources=tuple(commands))
 
 
 def _read(path: Path, kind: str) -> dict[str, Any]:
@@ -227,7 +267,9 @@ def _read(path: Path, kind: str) -> dict[str, Any]:
 
 def _growth(found: Mapping[str, Any]) -> dict[str, Any]:
     first, last = found["results"][0], found["results"][-1]
-    rows = {kind: each["rows"] for kind, each in last["contents"].items()}
+    of_size = {each["entries"]: each for each in found["results"]}
+    model = of_size[calibrated(of_size)]
+    rows = {kind: each["rows"] for kind, each in model["contents"].items()}
     objects = sum(rows.values()) / rows["DocumentEntry"]
     slower = {
         name: timing["median"] / first["timings"][name]["median"]
@@ -236,9 +278,9 @@ def _growth(found: Mapping[str, Any]) -> dict[str, Any]:
     }
     slowest = max(slower, key=lambda name: slower[name])
     return {
-        "octets": {each["entries"]: float(sum(each["relations"].values())) for each in found["results"]},
+        "octets": {entries: float(sum(each["relations"].values())) for entries, each in of_size.items()},
         "objects": objects,
-        "key": last["relations"]["pk_registry_object"] / last["entries"] / objects,
+        "key": model["relations"]["pk_registry_object"] / model["entries"] / objects,
         "slowest": (slowest, slower[slowest]),
         "command": found["command"],
     }
@@ -269,11 +311,7 @@ def lines(sizes: Sizes) -> Iterator[str]:
     region, measured, plan = sizes.region, sizes.measured, sizes.plan
     yield f"{region.people:,.0f} people, {region.documents:g} documents each: {region.entries:,.0f} entries"
     yield ""
-    yield "model and measurement (PostgreSQL)"
-    for entries, error in measured.errors().items():
-        found = measured.octets[entries]
-        yield _line(f"  disk of {entries:,} entries", f"{number(found)}B", f"the model says {error:+.1%}")
-    yield _line("  octets for an entry", f"{measured.per_entry:,.0f}", f"{measured.objects:.2f} objects for an entry")
+    yield from _check(measured)
     if measured.slowest:
         yield _line("  slowest growth of a query", f"{measured.slowest[1]:.2f}", measured.slowest[0])
     yield ""
@@ -304,6 +342,19 @@ def lines(sizes: Sizes) -> Iterator[str]:
         yield f"  {source}"
 
 
+def _check(measured: Measured) -> Iterator[str]:
+    """The model, and what it predicts beside what was measured."""
+    model = f"{measured.per_entry:,.0f} octets for an entry, {measured.objects:.2f} objects"
+    yield "model of the disk: octets for an entry x entries (PostgreSQL)"
+    taken = measured.octets[measured.calibrated]
+    yield _line(f"  calibrated at {measured.calibrated:,} entries", f"{number(taken)}B", model)
+    for entries, error in measured.errors().items():
+        octets = f"measured {number(measured.octets[entries])}B, the prediction is off by {error:+.2%}"
+        yield _line(f"  predicted for {entries:,}", f"{number(measured.per_entry * entries)}B", octets)
+    if not measured.errors():
+        yield "  no other size was measured: nothing to compare with"
+
+
 def _line(name: str, value: str, remark: str = "") -> str:
     return f"{name:<36}{value.strip():>10}   {remark}".rstrip()
 
@@ -320,6 +371,7 @@ def main(
     shards: Annotated[int, typer.Option(help="Of the tables sharded by patient.")] = Plan.shards,
     growth: Annotated[Path | None, typer.Option(help="JSON of bench/grow.py on PostgreSQL.")] = None,
     bench: Annotated[Path | None, typer.Option(help="JSON of bench/run.py.")] = None,
+    sharded: Annotated[Path | None, typer.Option(help="JSON of bench/sharded.py.")] = None,
 ) -> None:
     """Print what a region needs."""
     region = Region(
@@ -332,7 +384,7 @@ def main(
         peak=peak,
     )
     try:
-        measured = from_files(growth, bench)
+        measured = from_files(growth, bench, sharded)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     typer.echo("\n".join(lines(Sizes(region, measured, Plan(shards=shards)))))

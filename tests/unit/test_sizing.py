@@ -29,7 +29,8 @@ def small(sizing, **plan):
         people=1000, documents=10, octets=1000, yearly=sizing.YEAR / 1000, queries=5, retrievals=3, peak=2
     )
     measured = sizing.Measured(
-        octets={100: 12_000, 1000: 100_000},
+        octets={100: 12_000, 1000: 100_000, 10_000: 1_250_000},
+        added=sizing.Added(grown=20, key=10, code_key=5, look_up=114, patient=70, document=241),
         objects=3,
         key=32,
         slowest=("GetAll", 1.1),
@@ -44,26 +45,44 @@ def test_rates_are_the_busiest_hour(sizing):
     assert small(sizing).region.rates() == pytest.approx({"ITI-41": 2, "ITI-18": 10, "ITI-43": 6})
 
 
-def test_disk_is_that_of_the_largest_registry_measured_and_of_what_sharding_adds(sizing):
+def test_disk_is_that_of_the_registry_it_is_calibrated_at_and_of_what_that_one_does_not_have(sizing):
     sizes = small(sizing)
     assert sizes.region.entries == 10_000
     assert sizes.tables() == {
-        "registry, as on one machine": 1_000_000,
-        "patient in the primary key": 10_000 * 3 * 10,
+        "registry, as the model says": 1_000_000,
+        "indexes that grow row by row": 10_000 * 20,
+        "patient in the primary keys": 10_000 * (3 * 10 + 5),
         "look-up from id to patient": 10_000 * 3 * 114,
+        "look-up from patientId to patient": 1000 * 70,
         "repository": 10_000 * 241,
     }
-    assert sizes.database == 1_000_000 + 300_000 + 3_420_000 + 2_410_000
+    assert sizes.database == 1_000_000 + 200_000 + 350_000 + 3_420_000 + 70_000 + 2_410_000
 
 
-def test_the_model_is_compared_with_each_size_measured(sizing):
-    assert small(sizing).measured.errors() == pytest.approx({100: 10_000 / 12_000 - 1, 1000: 0})
+def test_the_model_is_calibrated_at_one_size_and_compared_with_the_others(sizing):
+    measured = small(sizing).measured
+    assert measured.calibrated == 1000
+    assert measured.errors() == pytest.approx({100: 10_000 / 12_000 - 1, 10_000: 1_000_000 / 1_250_000 - 1})
+
+
+def test_what_is_predicted_and_what_was_measured_are_told_apart(sizing):
+    said = list(sizing.lines(small(sizing)))
+    assert "  calibrated at 1,000 entries           100 kB   100 octets for an entry, 3.00 objects" in said
+    assert "  predicted for 10,000                    1 MB   measured 1.25 MB, the prediction is off by -20.00%" in said
+
+
+def test_one_size_alone_is_compared_with_nothing(sizing):
+    measured = sizing.Measured(octets={1000: 100_000})
+    assert (measured.calibrated, measured.errors()) == (1000, {})
+    assert "  no other size was measured: nothing to compare with" in list(
+        sizing.lines(sizing.Sizes(sizing.Region(), measured, sizing.Plan()))
+    )
 
 
 def test_cores_follow_throughput_and_nodes_the_scarcest_of_disk_memory_and_cores(sizing):
     sizes = small(sizing)
     assert sizes.cores() == pytest.approx({"ITI-41": 2, "ITI-18": 4, "ITI-43": 2})
-    assert sizes.nodes() == {"disk": 29, "memory": 4 * 2, "cores": 2 * 2}
+    assert sizes.nodes() == {"disk": 30, "memory": 4 * 2, "cores": 2 * 2}
     assert small(sizing, cores=64).nodes()["cores"] == 2
 
 
@@ -88,8 +107,8 @@ def test_numbers_have_three_digits(sizing, value, said):
 
 
 def growth(**changes):
-    def at(entries, octets, median):
-        kinds = {"DocumentEntry": 100, "SubmissionSet": 70, "Association": 130}
+    def at(entries, octets, median, associations):
+        kinds = {"DocumentEntry": 100, "SubmissionSet": 70, "Association": associations}
         return {
             "entries": entries,
             "relations": {"registry_object": octets - 30 * entries, "pk_registry_object": 30 * entries},
@@ -101,23 +120,30 @@ def growth(**changes):
             },
         }
 
-    results = [at(1000, 200_000, 1.0), at(10_000, 1_900_000, 1.25)]
+    results = [at(1000, 200_000, 1.0, 130), at(10_000, 1_900_000, 1.25, 230)]
     return {"kind": "growth", "store": "postgres", "command": "grow", "results": results} | changes
 
 
 def test_the_figures_of_the_benchmark_count_where_they_are_given(sizing, tmp_path):
-    grown, run = tmp_path / "growth.json", tmp_path / "bench.json"
+    grown, run, sharded = (tmp_path / name for name in ("growth.json", "bench.json", "sharded.json"))
     grown.write_text(json.dumps(growth()))
     rows = [
         {"store": "PostgreSQL + S3", "case": "ITI-43, 10 KB", "ours": {"per_second": rate}} for rate in (500.0, 800.0)
     ] + [{"store": "SQLite + directory", "case": "ITI-41, 10 KB CDA", "ours": {"per_second": 1.0}}]
     machine = {"processor": "4 x some"}
     run.write_text(json.dumps({"kind": "bench", "command": "run", "machine": machine, "rows": rows}))
-    measured = sizing.from_files(grown, run)
+    added = {"grown": 1, "key": 2, "code_key": 3, "look_up": 4, "patient": 5, "document": 6}
+    sharded.write_text(json.dumps({"kind": "sharded", "command": "shard", "added": added}))
+    measured = sizing.from_files(grown, run, sharded)
     assert measured.octets == {1000: 200_000, 10_000: 1_900_000}
     assert (measured.objects, measured.key, measured.slowest) == (3, 10, ("GetAll", 1.25))
     assert measured.per_core == {**sizing.Measured().per_core, "ITI-43": 200}
-    assert measured.sources == ("grow", "run")
+    assert measured.added == sizing.Added(**added)
+    assert measured.sources == ("grow", "run", "shard")
+
+
+def test_what_no_file_gives_keeps_its_figure(sizing):
+    assert sizing.from_files(None, None) == sizing.Measured()
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "bench"}, {"store": "sqlite"}])
