@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,8 +51,8 @@ def entries(stack: Stack) -> list[tuple[str, str]]:
     return [(value, bytes(digest).hex()) for value, digest in rows]
 
 
-def start(stack: Stack, files: list[Path], log: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "xds", "submit", "-c", str(stack.config), *OPTIONS, *map(str, files)]
+def start(stack: Stack, files: list[Path], log: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "xds", "submit", "-c", str(stack.config), *OPTIONS, *more, *map(str, files)]
     with log.open("wb") as stderr:
         return subprocess.Popen(command, stderr=stderr, env=environment(), preexec_fn=_hear_interrupts)  # noqa: PLW1509
 
@@ -100,3 +104,51 @@ def test_a_run_that_is_interrupted_and_killed_is_gone_on_with(stack, stores, tmp
     store = open_store(running.store)
     assert len(list(store.list())) == FILES
     store.close()
+
+
+def on_a_terminal(stack: Stack, files: list[Path]) -> tuple[int, str]:
+    """Run with a terminal for stderr; returns the exit code and what went to the terminal."""
+    ours, theirs = os.openpty()
+    client = start(stack, files, Path(os.ttyname(theirs)))
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # nobody has the terminal open any more
+        while piece := os.read(ours, 1 << 16):
+            shown += piece
+    os.close(ours)
+    return client.wait(60), shown.decode()
+
+
+def test_a_terminal_shows_a_bar_with_count_rate_and_time_remaining(stack, tmp_path):
+    running = stack(Arrangement.ONE_PROCESS, affinity={"assigning_authorities": [HEALTH_CARDS]})
+    running.add_patient(*(f"YL{number:016}^^^&{HEALTH_CARDS}&ISO" for number in range(PATIENTS)))
+    files = write_files(tmp_path)
+    files[7].write_text("<ClinicalDocument xmlns='urn:hl7-org:v3'>")
+    code, shown = on_a_terminal(running, files)
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)
+    assert re.search(r"━ +\d+/250 \d+/s \d:\d\d:\d\d", plain), plain[-500:]
+    assert f"{files[7]}: incomplete" in plain
+    assert f"{files[8]}" not in plain, "what went well is not listed"
+    assert re.search(r"249 submitted, 1 incomplete; \d+ s, \d+/s\.", plain)
+    assert code == 2
+
+
+def test_ctrl_c_again_does_not_wait_for_a_peer_that_is_silent(stack, tmp_path):
+    running = stack(Arrangement.ONE_PROCESS, affinity={"assigning_authorities": [HEALTH_CARDS]})
+    log = tmp_path / "log"
+    (tmp_path / "files").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        client = start(running, write_files(tmp_path / "files"), log, "--registry", url, "--repository", url)
+        with silent.accept()[0]:
+            client.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 30
+            while not log.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert client.poll() is None, "the query under way is waited for"
+            client.send_signal(signal.SIGINT)
+            assert client.wait(30) == -signal.SIGINT
+    said = "Stopping as soon as what is under way has ended; Ctrl-C again does not wait for that.\n"
+    assert log.read_text() == said

@@ -110,6 +110,32 @@ def test_a_run_that_was_broken_off_is_started_again(served, patient, tmp_path):
     assert len(found(served, patient)) == 6
 
 
+def test_a_directory_means_the_files_in_it_and_below_but_hidden_ones(served, patient, tmp_path):
+    for directory in ("b", "b/deeper", ".cache"):
+        (tmp_path / directory).mkdir()
+    inner, outer, last = summary(tmp_path / "b/deeper", 2), summary(tmp_path / "b", 3), summary(tmp_path, 1)
+    summary(tmp_path / ".cache", 4)
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (tmp_path / "z").symlink_to(tmp_path / "b", target_is_directory=True)
+    os.mkfifo(tmp_path / "pipe")
+    ended = xds(served, "submit", last, tmp_path, "--patient", patient, *PLACE, "--json")
+    assert [(each["file"], each["outcome"]) for each in json.loads(ended.stdout)] == [
+        (str(path), "submitted") for path in (last, outer, inner)
+    ]
+
+
+def test_a_name_the_system_does_not_take_is_one_file_that_fails(served, patient, tmp_path):
+    good, long = summary(tmp_path, 1), tmp_path / ("x" * 300)
+    ended = xds(served, "submit", long, good, "--patient", patient, *PLACE, code=2)
+    assert f"{long}: incomplete\n  cannot be read: File name too long\n" in ended.stderr
+    assert "1 submitted, 1 incomplete." in ended.stderr
+
+
+def test_a_directory_without_files_is_wrong_usage(served, tmp_path):
+    ended = xds(served, "submit", tmp_path, *PLACE, code=2)
+    assert ended.stderr == f"xds: {tmp_path}: there is no file in this directory\n"
+
+
 def test_the_same_document_twice_in_one_run_is_filed_once(served, patient, tmp_path):
     first, second = tmp_path / "a.txt", tmp_path / "b.txt"
     for path in (first, second):

@@ -10,6 +10,7 @@ again. A file that fails does not stop the others; a peer that is gone does.
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections import Counter
@@ -54,7 +55,13 @@ PATIENCE = 5
 
 def submit(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CDA documents, PDF, text, images ...")],
+    given: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="CDA documents, PDF, text, images ...; a directory means the files in it and below, but hidden ones.",
+        ),
+    ],
     patient_id: Annotated[
         str | None, typer.Option("--patient", "--patient-id", metavar="ID", help="patientId, 'ID^^^&OID&ISO'.")
     ] = None,
@@ -113,6 +120,7 @@ def submit(
     verbose: Verbose = False,
 ) -> None:
     """File documents, one submission each; those that are in already are reported, not doubled."""
+    files = list(dict.fromkeys(_files(given)))
     relation = _relation(
         files,
         unique_id,
@@ -128,11 +136,11 @@ def submit(
         filing = Filing(peers, options, defaults, relation)
         done = _Done(as_json)
         try:
-            done.take(_all(filing, list(dict.fromkeys(files)), jobs, quiet=as_json))
+            done.take(_all(filing, files, jobs, quiet=as_json))
         except KeyboardInterrupt:
             done.interrupted = True
     if as_json:
-        terminal.json([done.kept[path] for path in dict.fromkeys(files) if path in done.kept])
+        terminal.json([done.kept[path] for path in files if path in done.kept])
     _end(done, time.monotonic() - begun)
 
 
@@ -160,6 +168,37 @@ class _Done:
                 self.kept[result.path] = result.as_json()
 
 
+def _files(given: Iterable[Path]) -> Iterator[Path]:
+    """The files that are meant: a directory means those in it and below, in order, but hidden ones."""
+    for path in given:
+        if not _is_directory(path):
+            yield path
+        elif not (found := sorted(_below(path))):
+            raise CommandError(f"{path}: there is no file in this directory", USAGE)
+        else:
+            yield from found
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # told with the other files' results, when it is to be read
+        return False
+
+
+def _below(directory: Path) -> Iterator[Path]:
+    try:
+        for path in directory.iterdir():
+            if path.name.startswith("."):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                yield from _below(path)
+            elif path.is_file():
+                yield path
+    except OSError as error:
+        raise CommandError(f"{directory}: cannot be read: {error.strerror or error}", USAGE) from None
+
+
 def _zone(text: str) -> str:
     try:
         time_zone(text)
@@ -184,7 +223,12 @@ def _all(filing: Filing, files: list[Path], jobs: int, *, quiet: bool) -> Iterat
     gone = _Gone()
     ended: SimpleQueue[Future[Result]] = SimpleQueue()
     under_way = 0
-    with _progress(len(files), quiet=quiet) as advance, _threads(jobs, "submit") as pool, _threads(1, "ahead") as ahead:
+    with (
+        _threads(jobs, "submit") as pool,
+        _threads(1, "ahead") as ahead,
+        _hurried(),
+        _progress(len(files), quiet=quiet) as advance,
+    ):
         for described, known in _ahead(ahead, partial(gone.prepare, filing), ask.portions(files, BATCH)):
             for result in described:
                 pool.submit(gone.guard, filing, result, known).add_done_callback(ended.put)
@@ -204,6 +248,17 @@ def _threads(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _hurried() -> Iterator[None]:
+    """After Ctrl-C what is under way comes to its end; after another one the program is gone at once."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        terminal.say("Stopping as soon as what is under way has ended; Ctrl-C again does not wait for that.")
+        raise
 
 
 def _ahead(pool: ThreadPoolExecutor, prepare: Callable[[T], R], portions: Iterable[T]) -> Iterator[R]:
@@ -303,7 +358,7 @@ def _end(done: _Done, seconds: float) -> None:
     """
     counts, number = done.counts, done.counts.total()
     said = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]) or "nothing done"
-    rate = f" in {seconds:.0f} s ({number / seconds:.0f}/s)" if number >= BATCH else ""
+    rate = f"; {seconds:.0f} s, {number / seconds:.0f}/s" if number >= BATCH else ""
     terminal.say(f"{said}{rate}.")
     if done.interrupted:
         terminal.say("Interrupted; run the command again to go on.")
