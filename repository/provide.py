@@ -207,7 +207,7 @@ class Provision:
         if not pending:
             return
         try:
-            confirmed = attempt(lambda: claims.confirm(self.engine, pending), self.caller)
+            confirmed = attempt(lambda: self._confirmed(pending), self.caller)
         except Refused as refused:
             # A claim left pending is still served: `Lookup` asks the registry and confirms it then.
             log.warning("message %s: registered, not yet confirmed: %s", self.caller.message_id, refused)
@@ -216,6 +216,18 @@ class Provision:
             if doc.unique_id not in confirmed:
                 log.critical("message %s: %s", self.caller.message_id, lost := _lost(doc))
                 yield lost
+
+    def _confirmed(self, pending: list[Document]) -> set[str]:
+        """Confirm the claims; for one that was given up meanwhile, that which means the same octets now."""
+        confirmed = claims.confirm(self.engine, pending)
+        lost = [doc for doc in pending if doc.unique_id not in confirmed]
+        if not lost:
+            return confirmed
+        ids = [doc.unique_id for doc in lost]
+        meant = database.read_at_once(self.engine, lambda connection: claims.find(connection, ids))
+        anew = [(doc, meant[doc.unique_id]) for doc in lost if doc.unique_id in meant]
+        same = [found for doc, found in anew if claims.same_octets(doc, found)]
+        return confirmed | claims.confirm(self.engine, same)
 
     def _undo(self) -> None:
         """Remove what this submission brought and nobody else relies on; what fails here is found by `gc`."""

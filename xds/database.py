@@ -22,7 +22,7 @@ import psycopg
 from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from xds import postgres
@@ -176,14 +176,14 @@ def _begin_immediate(connection: AnyConnection) -> None:
     """
     driver: Any = connection.connection.driver_connection
     end = monotonic() + _SQLITE_BUSY_MS / 1000
-    driver.execute(f"PRAGMA busy_timeout={_SQLITE_LOOK_MS}")
+    changed(connection, f"PRAGMA busy_timeout={_SQLITE_LOOK_MS}")
     try:
         while _is_busy(driver) and monotonic() < end:
             pass
         if not driver.in_transaction:
             changed(connection, "BEGIN IMMEDIATE")  # fails in SQLAlchemy's words
     finally:
-        driver.execute(f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
+        changed(connection, f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
 
 
 def _is_busy(driver: Any) -> bool:
@@ -313,8 +313,9 @@ def planned_for_values(connection: AnyConnection) -> AbstractContextManager[None
 
 @contextmanager
 def _driver(connection: AnyConnection, statement: str) -> Iterator[Any]:
-    cursor = connection.connection.cursor()
+    cursor = None
     try:
+        cursor = connection.connection.cursor()
         yield cursor
     except connection.dialect.loaded_dbapi.Error as error:
         lost = connection.dialect.is_disconnect(error, connection.connection, cursor)
@@ -330,8 +331,13 @@ def _wrapped(dialect: Dialect, statement: str | None, error: Exception, *, lost:
 
 @contextmanager
 def _transaction(engine: Engine, **options: bool) -> Iterator[Connection]:
-    with engine.connect().execution_options(**options) as connection, connection.begin():
-        yield connection
+    with engine.connect().execution_options(**options) as connection:
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            if engine.dialect.name == "sqlite" and not connection.invalidated:
+                connection.connection.rollback()
 
 
 @contextmanager
@@ -354,7 +360,8 @@ def _in_transaction(connection: Direct, *, writes: bool) -> Iterator[Direct]:
         yield connection
         changed(connection, "COMMIT")
     finally:
-        connection.connection.rollback()  # which does nothing after COMMIT
+        if not connection.invalidated:
+            connection.connection.rollback()  # which does nothing after COMMIT
 
 
 def _run(
@@ -386,6 +393,10 @@ def _worth_repeating(error: DBAPIError) -> bool:
     return _is_undone(error) or isinstance(error, IntegrityError) or error.connection_invalidated
 
 
+# Of SQLite, and of a PostgreSQL that refuses a connection: psycopg gives no SQLSTATE then.
+_BUSY = ("locked", "too many clients", "too many connections", "remaining connection slots")
+
+
 def trouble(error: SQLAlchemyError) -> Trouble:
     """Tell what is wrong with the database."""
     if isinstance(error, PoolTimeout):
@@ -394,8 +405,10 @@ def trouble(error: SQLAlchemyError) -> Trouble:
     state, message = getattr(original, "sqlstate", None) or "", str(original).lower()
     if (state[:2] == "53" and state != "53300") or "disk is full" in message or "disk i/o" in message:
         return Trouble.FULL
-    if state in ("53300", "55P03", "57014", "40001", "40P01") or "locked" in message:
+    if state in ("53300", "55P03", "57014", "40001", "40P01") or any(words in message for words in _BUSY):
         return Trouble.BUSY
+    if isinstance(error, InvalidRequestError):  # the pool's, when what it opened anew was closed at once as well
+        return Trouble.DOWN
     if state[:2] in ("08", "57") or getattr(error, "connection_invalidated", False) or "connect" in message:
         return Trouble.DOWN
     return Trouble.OTHER

@@ -10,19 +10,20 @@ import time
 import uuid
 from contextlib import suppress
 
+import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import IntegrityError, InvalidRequestError, OperationalError, ProgrammingError
 
 from tests.stack import environment, postgres_url
-from xds import database
+from xds import database, postgres
 from xds.database import AnyConnection, Trouble
 from xds.postgres import array
 
 HOLDS = """
 import sys, time
-from xds import database
+from xds import database, postgres
 def hold(conn):
     print("begun", flush=True)
     time.sleep(60)
@@ -196,3 +197,55 @@ def test_an_array_arrives_as_it_was_given(type_, values):
     assert database.read_at_once(database.engine(postgres_url()), lambda conn: database.rows(conn, query, sent)) == [
         (values,)
     ]
+
+
+def test_what_a_failed_commit_left_is_not_committed_later(sqlite):
+    """A deferred foreign key makes COMMIT itself fail, as a disk or another reader may."""
+    made = database.engine(sqlite)
+    owner = "CREATE TABLE owned (owner INTEGER REFERENCES owner (id) DEFERRABLE INITIALLY DEFERRED)"
+    for table in ("CREATE TABLE owner (id INTEGER PRIMARY KEY)", owner):
+        database.write(made, lambda conn: database.changed(conn, table))  # noqa: B023 - called at once
+
+    def refused(conn):
+        database.changed(conn, "INSERT INTO number VALUES (1)")
+        database.changed(conn, "INSERT INTO owned VALUES (7)")
+
+    for write in (database.write, database.write_at_once):
+        with pytest.raises(IntegrityError):
+            write(made, refused)
+        for read in (database.read, database.read_at_once):
+            assert read(made, lambda conn: database.rows(conn, "SELECT value FROM number")) == []
+        write(made, lambda conn: database.changed(conn, "INSERT INTO owner VALUES (7)"))
+        assert database.read(made, lambda conn: database.rows(conn, "SELECT value FROM number")) == []
+        database.write(made, lambda conn: database.changed(conn, "DELETE FROM owner"))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_sqlite_connection_closed_in_the_pool_is_told_and_given_up(sqlite, run):
+    made = database.engine(sqlite)
+    database.read(made, lambda conn: conn.connection.driver_connection).close()
+    with suppress(ProgrammingError):
+        run(made, lambda conn: database.rows(conn, "SELECT 1"))
+    assert run(made, lambda conn: database.rows(conn, "SELECT 1")) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "connection failed: FATAL:  sorry, too many clients already",
+        'connection failed: FATAL:  too many connections for role "xds"',
+        "connection failed: FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute",
+    ],
+)
+def test_a_postgres_without_room_for_a_connection_is_busy(said):
+    assert database.trouble(OperationalError(None, None, psycopg.OperationalError(said))) is Trouble.BUSY
+
+
+@pytest.mark.service
+def test_a_postgres_that_closes_whatever_is_opened_is_down(monkeypatch):
+    made = database.engine(postgres_url(), connections=2)
+    monkeypatch.setattr(postgres, "is_lost", lambda _: True)
+    for run in RUNS:
+        with pytest.raises(InvalidRequestError) as caught:
+            run(made, lambda conn: database.rows(conn, "SELECT 1"))
+        assert database.trouble(caught.value) is Trouble.DOWN

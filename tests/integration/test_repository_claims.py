@@ -395,6 +395,19 @@ def test_a_claim_that_another_submission_confirmed_first_is_no_trouble(desk):
     assert desk.octets(slow.unique_id.value) == OCTETS
 
 
+def test_a_claim_made_anew_for_the_same_octets_is_as_good(desk):
+    """Discarded by `gc`, brought again by another submission and registered, while the first one still waits."""
+    slow = unhashed()
+
+    def again() -> None:
+        assert collect(desk).withdrawn == 1
+        desk.submit(unique_id=slow.unique_id)
+
+    late(desk, slow, again)
+    desk.accept(submission(slow), {slow.id: OCTETS})
+    assert desk.octets(slow.unique_id.value) == OCTETS
+
+
 def test_a_claim_lost_while_the_registry_is_asked_is_not_served(desk, monkeypatch):
     desk.registry.lose_answer()
     sent = unhashed()
