@@ -1,5 +1,9 @@
 """`python -m xds`, for where the console script is not on the path."""
 
-from xds.cli import main
+try:
+    from xds.cli import main
+except KeyboardInterrupt:  # importing takes most of a second
+    raise SystemExit(130) from None
 
-main()
+if __name__ == "__main__":
+    main()

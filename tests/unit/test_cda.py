@@ -21,7 +21,7 @@ from xds.content.cda import CDAHeader, Related, read_header
 from xds.content.draft import OF_ONE_DOCUMENT, Defaults, Draft, Missing, how_to_give
 from xds.content.entry import plain_entry, to_entry
 from xds.content.files import describe_file, unique_id_of
-from xds.content.header import CHUNK, MAX_HEADER, ContentError, is_cda
+from xds.content.header import CHUNK, MAX_HEADER, ContentError, is_cda, parse_header
 from xds.content.submission import Relationship, submission_for
 from xds.metadata import affinity
 from xds.metadata.attributes import AUTHOR_SLOTS, OF, Optionality
@@ -881,6 +881,40 @@ BOMB = "<!DOCTYPE a [" + '<!ENTITY a "aaaaaaaaaa">' + '<!ENTITY b "&a;&a;&a;&a;&
 def test_hostile_xml_is_refused_in_words(data: bytes, message: str) -> None:
     with pytest.raises(ContentError, match=message):
         read_header(BytesIO(data))
+
+
+ENDED = "<component><structuredBody>{}</structuredBody></component>"
+
+
+@pytest.mark.parametrize("body", ["<a></b>", "&unknown;", "<a b='' b=''/>", "\x00", "<c xmlns='urn:\\x'/>"])
+def test_a_broken_body_is_no_fault_of_the_header(body: str) -> None:
+    data = document(title="<title>A</title>", body=ENDED.format(body))
+    assert read_header(BytesIO(data)).title == "A"
+
+
+def test_nothing_is_read_from_the_body_on() -> None:
+    doc = parse_header(BytesIO(document(body=ENDED.format("x<title>B</title>") + "<languageCode code='xx'/>")))
+    (body,) = doc.iter("{*}structuredBody")
+    assert (len(body), body.text, body.tail) == (0, None, None)
+    assert doc[-1] is body.getparent()
+
+
+def test_a_root_may_come_late() -> None:
+    prolog = b"<!--" + b"x" * (2 * CHUNK) + b"-->"
+    assert read_header(BytesIO(prolog + document(title="<title>A</title>"))).title == "A"
+    with pytest.raises(ContentError, match="DOCTYPE"):
+        read_header(BytesIO(prolog + b"<!DOCTYPE a>" + document()))
+
+
+@pytest.mark.parametrize("data", [b"<a/>", b"<a>"])
+def test_the_shortest_documents_are_none_either(data: bytes) -> None:
+    with pytest.raises(ContentError, match="its root element is a; expected"):
+        read_header(BytesIO(data))
+
+
+def test_a_namespace_that_is_no_uri_may_be_declared() -> None:
+    data = document(title='<title xmlns:a="urn:\\x">A</title>')
+    assert read_header(BytesIO(data)).title == "A"
 
 
 class Endless:

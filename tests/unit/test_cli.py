@@ -169,6 +169,16 @@ def test_the_console_script_is_a_process_like_any_other(tmp_path):
     assert again.stderr == "xds: a/xds.toml is there already and is never overwritten; choose another DIR\n"
 
 
+def test_ctrl_c_while_modules_are_loaded_ends_without_a_traceback(tmp_path):
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    command = [sys.executable, "-m", "xds", "--help"]
+    ended = subprocess.run(
+        command, env=environment(PYTHONPATH=path), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 # init
 
 

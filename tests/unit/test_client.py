@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -496,7 +497,7 @@ def test_a_server_that_is_down_is_told_with_what_to_check():
         query(f"http://127.0.0.1:{port}")
 
 
-@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://"])
+@pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://", "http://a..b", f"http://{'a' * 64}.org"])
 def test_a_url_that_is_none_is_told(url):
     with pytest.raises(PeerUnavailable, match="check the URL"):
         query(url)
@@ -545,6 +546,44 @@ def test_the_servers_limit_is_a_fault_not_a_broken_connection(actors, server_tls
         with pytest.raises(SoapFault, match="limit 'message'") as raised:
             client.provide_and_register(provide(iter([document]), ids=("doc1",)), CALLER)
     assert raised.value.status == 413
+
+
+def test_requests_uses_the_same_connections(registry, server, transport):
+    for _ in range(2):
+        registry.query(QUERY, CALLER)
+        transport.session.get(f"{server.url}/registry?wsdl").raise_for_status()
+    assert len(server.peers) == 1
+
+
+def test_hooks_of_the_session_see_our_exchanges(registry, transport):
+    seen = []
+    transport.session.hooks["response"].append(lambda response, **_: seen.append(response))
+    assert registry.query(QUERY, CALLER).objects
+    (response,) = seen
+    assert (response.request.method, response.url, response.status_code) == ("POST", registry.url, 200)
+    assert response.request.headers["Content-Type"].startswith("application/soap+xml")
+    assert response.headers["Content-Type"].startswith("application/soap+xml")
+    assert response.elapsed > timedelta(0)
+
+
+def test_neither_redirections_nor_cookies_are_followed():
+    seen = []
+
+    def once(connection):
+        seen.append(read_request(connection))
+        connection.sendall(response(SOAP_ANSWER).replace(b"\r\n", b"\r\nSet-Cookie: a=b\r\nLocation: /\r\n", 1))
+        seen.append(read_request(connection))
+        connection.sendall(
+            response(b"", "text/plain", "307 Temporary Redirect").replace(b"\r\n", b"\r\nLocation: /\r\n", 1)
+        )
+
+    with answering(once) as url:
+        client = RegistryClient(SoapTransport(read_timeout=5), f"{url}/registry")
+        assert client.query(QUERY, CALLER).status is Status.SUCCESS
+        with pytest.raises(PeerUnavailable, match="HTTP 307"):
+            client.query(QUERY, CALLER)
+    assert b"Cookie" not in b"".join(seen)
+    assert len(seen) == 2
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------

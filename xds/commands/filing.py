@@ -54,6 +54,7 @@ class Result:
         entry: its DocumentEntry, as far as it is known.
         recipients: intendedRecipient values of the document.
         related: earlier documents it says it relates to.
+        submission: it alone, related to none; None unless it can be sent.
         errors: RegistryErrors.
         problems: what else is wrong, in words.
         notes: what a person should know.
@@ -64,6 +65,7 @@ class Result:
     entry: DocumentEntry | None = None
     recipients: tuple[str, ...] = ()
     related: tuple[Related, ...] = ()
+    submission: Submission | None = None
     errors: tuple[XDSError, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -148,7 +150,7 @@ class Filing:
         missing += [str(each) for each in draft.missing]
         if missing:
             return result.ended(Outcome.INCOMPLETE, *missing)
-        return replace(result, notes=(*result.notes, *draft.notes))
+        return replace(result, submission=draft.submission, notes=(*result.notes, *draft.notes))
 
     def _describe(self, path: Path) -> tuple[Result, list[str]]:
         with path.open("rb") as stream:
@@ -210,7 +212,8 @@ class Filing:
             if entry := known.entry(result):
                 return _compare(result, entry)
             relationships, notes = self._relationships(result)
-            answer = self._send(result, self._draft(result, relationships).submission)
+            related = self._draft(result, relationships).submission if relationships else None
+            answer = self._send(result, related or _submission_of(result))
         except Refused as refused:
             return result.ended(Outcome.REFUSED, *map(str, refused.errors), errors=refused.errors)
         except SoapFault as fault:
@@ -291,6 +294,12 @@ def _entry_of(result: Result) -> DocumentEntry:
     if result.entry is None:
         raise ValueError("a file is described before it is sent")
     return result.entry
+
+
+def _submission_of(result: Result) -> Submission:
+    if result.submission is None:
+        raise ValueError("a file is described before it is sent")
+    return result.submission
 
 
 def _by_unique_id(entries: Iterable[DocumentEntry]) -> dict[str, DocumentEntry]:

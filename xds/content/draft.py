@@ -163,8 +163,10 @@ def _pick(
     faults_given: list[str] = []
     faults_found: list[str] = []
     for source in sources:
-        found = isinstance(source, Mapping)
-        offered = source.get(row.field) if isinstance(source, Mapping) else getattr(source, row.field, None)
+        found = not isinstance(source, Defaults)
+        offered = getattr(source, row.field, None) if isinstance(source, Defaults) else source.get(row.field)
+        if not offered:
+            continue
         good, faults = check(row, offered, affinity)
         (faults_found if found else faults_given).extend(faults)
         if good or (faults and not found):

@@ -43,7 +43,7 @@ def at(el: Element, path: str) -> Element | None:
 
 def is_null(el: Element) -> bool:
     """Tell whether an element only says why a value is missing (HL7 V3 DT R1 2.1.1)."""
-    return "nullFlavor" in el.attrib
+    return el.get("nullFlavor") is not None
 
 
 def clean(text: str | None) -> str:

@@ -1,22 +1,34 @@
 """The client's side: SOAP over mutual TLS, documents as streams both ways; the only file that imports zeep.
 
 A `SoapTransport` is zeep's, so that a plain `zeep.Client` can use the same connections, with a call of our own
-that does not go through zeep's values: it streams parts, reads answers as they arrive, and says in words what is wrong
-with a peer.
+that does not go through zeep's values, nor through requests: it hands urllib3 the octets, streams parts, reads answers
+as they arrive, and says in words what is wrong with a peer.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
+from time import perf_counter
 from typing import Any, Self
 
 import requests
 import urllib3
 import zeep
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import parse_url
 
 from xds.actors import PeerUnavailable
 from xds.ebxml.xml import Element
@@ -32,6 +44,7 @@ _BROKEN_OFF = (
     "the connection broke off before the answer; the server may not accept our certificate, or no message of this size"
 )
 _LIMITS = Limits(root=128 << 20)
+_FIELDS = {"User-Agent": "open-xds", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class SoapTransport(zeep.Transport):
@@ -54,15 +67,16 @@ class SoapTransport(zeep.Transport):
         connections: int = 16,
         limits: Limits = _LIMITS,
     ) -> None:
+        self._connections = _Connections(tls, connections)
         session = requests.Session()
         session.trust_env = False  # neither a proxy nor other authorities from the environment
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.mount("https://", _TLSAdapter(tls, connections))
-        session.mount("http://", HTTPAdapter(pool_connections=connections, pool_maxsize=connections))
+        session.mount("https://", self._connections)
+        session.mount("http://", self._connections)
         timeouts = (connect_timeout, read_timeout)
         super().__init__(session=session, timeout=timeouts, operation_timeout=timeouts)  # type: ignore[no-untyped-call]
-        session.headers["User-Agent"] = "open-xds"
-        session.headers["Accept-Encoding"] = "identity"
+        session.headers.update(_FIELDS)
+        self._timeout = urllib3.Timeout(connect=connect_timeout, read=read_timeout)
         self._limits = limits
 
     def close(self) -> None:
@@ -106,33 +120,49 @@ class SoapTransport(zeep.Transport):
             response.close()
             raise
 
-    def _post(self, row: Transaction, url: str, outgoing: _Outgoing) -> requests.Response:
+    def _post(self, row: Transaction, url: str, outgoing: _Outgoing) -> urllib3.BaseHTTPResponse:
         try:
             return self._send(url, outgoing)
-        except requests.RequestException as error:
+        except HTTPError as error:
             if outgoing.error is not None:
                 raise outgoing.error from None
             if not (row.number in _READS and outgoing.can_be_repeated and _is_stale(error)):
                 raise self._unavailable(url, error) from error
         try:
             return self._send(url, outgoing)
-        except requests.RequestException as error:
+        except HTTPError as error:
             raise self._unavailable(url, error) from error
 
-    def _send(self, url: str, outgoing: _Outgoing) -> requests.Response:
-        return self.session.post(
-            url,
-            data=outgoing.data,
-            headers={"Content-Type": outgoing.content_type},
-            timeout=self.operation_timeout,
-            stream=True,
-            allow_redirects=False,
+    def _send(self, url: str, outgoing: _Outgoing) -> urllib3.BaseHTTPResponse:
+        pool, target = self._connections.to(url)
+        began = perf_counter()
+        response = pool.urlopen(
+            "POST",
+            target,
+            outgoing.body,
+            outgoing.fields,
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=self._timeout,
+            preload_content=False,
         )
+        if self.session.hooks["response"]:
+            self._show(url, outgoing, response, perf_counter() - began)
+        return response
 
-    def _answer(self, row: Transaction, url: str, message_id: str, response: requests.Response) -> Answer:
+    def _show(self, url: str, outgoing: _Outgoing, response: urllib3.BaseHTTPResponse, seconds: float) -> None:
+        """Let those see the exchange who see zeep's."""
+        request = requests.Request("POST", url, outgoing.fields).prepare()
+        seen = self._connections.build_response(request, response)
+        seen.elapsed = timedelta(seconds=seconds)
+        for hook in self.session.hooks["response"]:
+            hook(seen)
+
+    def _answer(self, row: Transaction, url: str, message_id: str, response: urllib3.BaseHTTPResponse) -> Answer:
         content_type = response.headers.get("Content-Type", "")
         if content_type.partition(";")[0].strip().lower() not in _SOAP_TYPES:
-            found = f"HTTP {response.status_code} with {shown(content_type) if content_type else 'no content'}"
+            found = f"HTTP {response.status} with {shown(content_type) if content_type else 'no content'}"
             advice = f"check that the address is that of the {row.actor}, path included"
             raise PeerUnavailable(f"{url} answered {found}, no SOAP message; {advice}")
         try:
@@ -141,14 +171,14 @@ class SoapTransport(zeep.Transport):
         except SoapFault as fault:
             raise SoapFault("Receiver", f"{url} answered with no valid message: {fault.reason}") from fault
         if isinstance(read, SoapFault):
-            read.status = response.status_code
+            read.status = response.status
             raise read
         if read.body.tag != row.response:
             found, expected = shown(str(read.body.tag)), row.response
             raise SoapFault("Receiver", f"{url} answered {row.number} with {found}, expected {expected}")
         return Answer(url, read, message, response)
 
-    def _unavailable(self, url: str, error: requests.RequestException) -> PeerUnavailable:
+    def _unavailable(self, url: str, error: HTTPError) -> PeerUnavailable:
         connect, read = self.operation_timeout
         return PeerUnavailable(f"{url}: {_in_words(error, connect, read)}")
 
@@ -162,7 +192,7 @@ class Answer:
         broken: Content-ID of an Include -> why its inline base64 could not be decoded.
     """
 
-    def __init__(self, url: str, env: envelope.Envelope, message: Message, response: requests.Response) -> None:
+    def __init__(self, url: str, env: envelope.Envelope, message: Message, response: urllib3.BaseHTTPResponse) -> None:
         self.url = url
         self.envelope = env
         self.broken = message.broken
@@ -209,52 +239,48 @@ class Answer:
 
 
 class _Outgoing:
-    """A request's octets; remembers why a document was unreadable, which urllib3 takes for the connection's fault."""
+    """A request; remembers why a document was unreadable, which urllib3 takes for the connection's fault."""
 
     def __init__(self, root: bytes, parts: Sequence[Attachment], row: Transaction, *, as_mtom: bool) -> None:
         self.error: OSError | None = None
         self.can_be_repeated = not parts
+        self.body: bytes | Iterable[bytes] = root
         if not as_mtom:
             if parts:
                 raise ValueError("documents travel as MTOM")
-            self.content_type = f'{SOAP_XML}; charset=UTF-8; action="{row.action}"'
-            self.data: Any = root
+            self.fields = _FIELDS | {"Content-Type": f'{SOAP_XML}; charset=UTF-8; action="{row.action}"'}
             return
-        self._writer = MultipartWriter(root, parts, action=row.action)
-        self.content_type = self._writer.content_type
-        self.data = self if parts else b"".join(self._writer)
+        writer = MultipartWriter(root, parts, action=row.action)
+        self.fields = _FIELDS | {"Content-Type": writer.content_type}
+        self.body = self._pieces(writer) if parts else b"".join(writer)
+        length = writer.content_length()
+        if length is not None:  # else it is sent chunked
+            self.fields["Content-Length"] = str(length)
 
-    def __iter__(self) -> Iterator[bytes]:
+    def _pieces(self, writer: Iterable[bytes]) -> Iterator[bytes]:
         try:
-            yield from self._writer
+            yield from writer
         except OSError as error:
             self.error = error
             raise
-
-    def __len__(self) -> int:
-        return len(self._writer)
-
-    def __bool__(self) -> bool:
-        return True
 
 
 class _Incoming:
     """An answer's octets as they arrive."""
 
-    def __init__(self, url: str, response: requests.Response) -> None:
+    def __init__(self, url: str, response: urllib3.BaseHTTPResponse) -> None:
         self._url = url
-        self._raw = response.raw
+        self._response = response
 
     def read(self, size: int = CHUNK, /) -> bytes:
         try:
-            data: bytes = self._raw.read(size, decode_content=True)
-        except urllib3.exceptions.HTTPError as error:
+            return self._response.read(size, decode_content=True)
+        except HTTPError as error:
             raise PeerUnavailable(f"{self._url}: the connection broke off within the answer ({error})") from error
-        return data
 
 
-class _TLSAdapter(HTTPAdapter):
-    """Connections of one TLS context; requests' own list of authorities has no say."""
+class _Connections(HTTPAdapter):
+    """Connections of one TLS context, kept alive, for requests as for us; its own list of authorities has no say."""
 
     def __init__(self, tls: ssl.SSLContext | None, connections: int) -> None:
         self._tls = tls
@@ -265,46 +291,50 @@ class _TLSAdapter(HTTPAdapter):
         assert_hostname = None if self._tls is None or self._tls.check_hostname else False
         super().init_poolmanager(*args, **kwargs, ssl_context=self._tls, assert_hostname=assert_hostname)
 
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:  # noqa: ARG002
+    def to(self, url: str) -> tuple[urllib3.HTTPConnectionPool, str]:
+        """Those to a server, and what is asked of it.
+
+        Raises:
+            HTTPError: it is not the URL of a server we could talk to.
+        """
+        parsed = parse_url(url)
+        if parsed.scheme is None:
+            raise LocationValueError(f"Invalid URL {url!r}: No scheme supplied. Perhaps you meant https://{url}?")
+        if parsed.scheme == "https" and self._tls is None:
+            raise LocationValueError("no certificate and authorities are configured for https")
+        return self.poolmanager.connection_from_host(parsed.host, parsed.port, parsed.scheme), parsed.request_uri
+
+    def get_connection_with_tls_context(self, request: Any, *_: Any, **__: Any) -> urllib3.HTTPConnectionPool:
+        """Pass by what requests would say of TLS."""
+        return self.to(request.url)[0]
+
+    def cert_verify(self, *_: Any) -> None:
         """Leave the connection as the context has it: no certifi bundle is loaded into it."""
-        if self._tls is None and url.lower().startswith("https:"):
-            raise requests.exceptions.SSLError("no certificate and authorities are configured for https")
 
 
-def _is_stale(error: BaseException) -> bool:
+def _is_stale(error: HTTPError) -> bool:
     """Whether a connection that was kept alive had been closed by the peer meanwhile."""
-    return any(
-        isinstance(cause, RemoteDisconnected | ConnectionResetError | BrokenPipeError) for cause in _causes(error)
-    )
+    return isinstance(_cause(error), RemoteDisconnected | ConnectionResetError | BrokenPipeError)
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error of requests and what is packed into it, outermost first."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+def _cause(error: HTTPError) -> object:
+    """What urllib3 has packed into a ProtocolError or SSLError; the text of any other error."""
+    return error.args[-1] if error.args else None
 
 
-def _in_words(error: requests.RequestException, connect: float, read: float) -> str:
+def _in_words(error: HTTPError, connect: float, read: float) -> str:
     """Say what is wrong and what to check."""
-    causes = list(_causes(error))
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if tls is not None:
-        return _tls_in_words(tls)
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {connect:g} s; check host, port and firewalls"
-    if any(isinstance(cause, TimeoutError | urllib3.exceptions.ReadTimeoutError) for cause in causes):
-        return f"no answer within {read:g} s; the server may still be working on the message"
-    if any(isinstance(cause, urllib3.exceptions.NewConnectionError) for cause in causes):
-        system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
-        reason = system.strerror if system else "unknown host"
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLError):
+        return _tls_in_words(cause)
+    if isinstance(error, NewConnectionError):
+        reason = getattr(error.__cause__, "strerror", None) or "unknown host"
         return f"no connection ({reason}); check that the server runs, host and port"
-    if any(isinstance(cause, OSError | urllib3.exceptions.ProtocolError) for cause in causes[1:]):
+    if isinstance(error, ConnectTimeoutError):
+        return f"no connection within {connect:g} s; check host, port and firewalls"
+    if isinstance(error, ReadTimeoutError) or isinstance(cause, TimeoutError):
+        return f"no answer within {read:g} s; the server may still be working on the message"
+    if isinstance(error, ProtocolError | SSLError):
         return _BROKEN_OFF
     return f"no request could be made ({error}); check the URL"
 
