@@ -1,4 +1,4 @@
-"""`python -m xds`, for where the console script is not on the path."""
+"""`xds`, and `python -m xds` where the console script is not on the path."""
 
 try:
     from xds.cli import main
