@@ -1,27 +1,30 @@
-"""Growth: fill a registry to 10^4, 10^5 ... entries; at each size measure queries, registration, disk, and keep plans.
+"""Growth: registries of 10^4, 10^5 ... entries side by side; of each the queries, registration, disk, and plans.
 
     python bench/grow.py --store postgres --to 7 --json growth.json --plans plans/
     python bench/grow.py --store sqlite --to 6
 
-PostgreSQL is that of XDS_TEST_POSTGRES, or one that tools/services.sh starts; a database of our own is made in it and
-dropped in the end. The program stops when the disk would have less than 10 GB free, and says how far it came.
+Each probe is timed on all of them in turn, and that five times, before the next one begins, so that what else the
+machine does meets all sizes alike. PostgreSQL is that of XDS_TEST_POSTGRES, or one that tools/services.sh starts;
+databases of our own are made in it and dropped in the end. The program goes no further when the disk would have less
+than 10 GB free, and says how far it came.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from bulk import DiskFull, fill_postgres, fill_sqlite
-from probes import Prober, probes, sample
+from probes import Prober, Round, Timing, probes, sample
 from report import WIDE, bold, machine, octets, sizes, times, times_heads
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +36,8 @@ from registry.migrations import SCHEMA
 from xds import database
 
 err = Console(stderr=True)
+REGISTRATION, NOTHING = "ITI-42, 1 entry", "SELECT 1"
+ROUNDS = 5
 _KINDS = {1: "DocumentEntry", 2: "SubmissionSet", 3: "Folder", 4: "Association"}
 _RELATIONS = """
 SELECT c.relname, pg_relation_size(c.oid) + CASE WHEN c.relkind = 'r'
@@ -103,43 +108,105 @@ def contents(engine: Engine) -> dict[str, dict[str, float]]:
         return {_KINDS[kind]: {"rows": count, "body": float(body)} for kind, count, body in rows}
 
 
-def measure(engine: Engine, entries: int, chosen: Settings) -> dict[str, Any]:
-    """Everything at one size, with the indexes in memory, as they are after some days of use."""
-    if engine.dialect.name == "postgresql":
-        with engine.connect() as conn:
-            conn.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
-            conn.exec_driver_sql(_WARM)
-            conn.commit()
-    found = sample(engine, entries)
-    prober = Prober(engine, chosen.runs, chosen.seconds)
-    timings = {}
-    for name, make, transaction in probes(found):
-        err.print(f"  {name}", highlight=False)
-        timings[name] = asdict(prober.time(make, transaction))
-        if chosen.plans:
-            chosen.plans.mkdir(parents=True, exist_ok=True)
-            file = f"{engine.dialect.name}-{entries}-{name.replace(', ', '-').replace(' ', '-')}.txt"
-            (chosen.plans / file).write_text(prober.plan(make, transaction) + "\n")
-    timings["ITI-42, 1 entry"] = asdict(prober.time_registration(found.ten))
-    timings["SELECT 1"] = asdict(prober.time_nothing())
-    return {"entries": entries, "timings": timings, "sample": found.sizes()}
+class Grown:
+    """A registry of one size, and what was found of it.
 
-
-def grow(kind: StoreKind, chosen: Settings) -> Iterator[dict[str, Any]]:
-    """Fill and measure, a result for each size.
+    Args:
+        engine: a fresh registry's.
+        entries: how many it is filled with.
+        chosen: how.
 
     Raises:
-        DiskFull: the next size does not fit.
+        DiskFull: they do not fit.
     """
-    with opened(kind) as engine:
-        before = 0
-        for entries in chosen.sizes:
-            err.print(f"{kind}: {entries:,} entries", highlight=False)
-            fill = fill_postgres if kind is StoreKind.POSTGRES else fill_sqlite
-            taken = fill(engine, entries - before, before, chosen.processes, _say)
-            size = {"relations": relations(engine), "contents": contents(engine), "load": (entries - before) / taken}
-            yield measure(engine, entries, chosen) | size
-            before = entries
+
+    def __init__(self, engine: Engine, entries: int, chosen: Settings) -> None:
+        self._engine, self._entries = engine, entries
+        err.print(f"{engine.dialect.name}: {entries:,} entries", highlight=False)
+        fill = fill_postgres if engine.dialect.name == "postgresql" else fill_sqlite
+        self._load = entries / fill(engine, entries, 0, chosen.processes, _say)
+        self._relations, self._contents = relations(engine), contents(engine)
+        self._sample = sample(engine, entries)
+        self._prober = Prober(engine, chosen.runs, chosen.seconds, ROUNDS)
+        self._probes = {name: (make, transaction) for name, make, transaction in probes(self._sample)}
+        self._timings: dict[str, list[Round]] = {}
+
+    def warm(self) -> None:
+        """Bring the indexes into memory, where they are after some days of use."""
+        if self._engine.dialect.name == "postgresql":
+            with self._engine.connect() as conn:
+                conn.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+                conn.exec_driver_sql(_WARM)
+                conn.commit()
+
+    def keep_apart(self) -> None:
+        """Give this process and PostgreSQL's a processor each.
+
+        The scheduler has them on one at some moments, on two at others, and a short query then takes half as long
+        again. A PostgreSQL on another machine has processors of its own.
+        """
+        others = sorted(os.sched_getaffinity(0))[1:]
+        if self._engine.dialect.name == "postgresql" and others:
+            with self._engine.connect() as conn, suppress(OSError):
+                process = conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+                os.sched_setaffinity(process, others)
+
+    @property
+    def probes(self) -> list[str]:
+        """What it can be asked."""
+        return [*self._probes, REGISTRATION, NOTHING]
+
+    def rounds(self, name: str) -> Iterator[None]:
+        """Time a probe, a round at a time."""
+        prober = self._prober
+        if name == REGISTRATION:
+            work = prober.registration(self._sample.ten)
+        else:
+            work = prober.nothing if name == NOTHING else prober.query(*self._probes[name])
+        rounds = self._timings[name] = []
+        for taken in prober.rounds(work):
+            rounds.append(taken)
+            yield
+
+    def keep_plans(self, plans: Path) -> None:
+        """How the database answers each probe, a file each."""
+        plans.mkdir(parents=True, exist_ok=True)
+        for name, probe in self._probes.items():
+            file = f"{self._engine.dialect.name}-{self._entries}-{name.replace(', ', '-').replace(' ', '-')}.txt"
+            (plans / file).write_text(self._prober.plan(*probe) + "\n")
+
+    def result(self) -> dict[str, Any]:
+        """Everything."""
+        return {
+            "entries": self._entries,
+            "timings": {name: asdict(Timing.of(rounds)) for name, rounds in self._timings.items()},
+            "sample": self._sample.sizes(),
+            "relations": self._relations,
+            "contents": self._contents,
+            "load": self._load,
+        }
+
+
+def grow(kind: StoreKind, chosen: Settings) -> list[dict[str, Any]]:
+    """Fill registries and measure them, a result for each size that fits."""
+    grown: list[Grown] = []
+    with ExitStack() as stack:
+        try:
+            grown.extend(Grown(stack.enter_context(opened(kind)), entries, chosen) for entries in chosen.sizes)
+        except DiskFull as error:
+            err.print(f"stopped: {error}", highlight=False)
+        for each in grown:
+            each.warm()
+            each.keep_apart()
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+        for name in dict.fromkeys(name for each in grown for name in each.probes):
+            err.print(f"  {name}", highlight=False)
+            for _ in zip(*(each.rounds(name) for each in grown if name in each.probes), strict=True):
+                pass  # a round on each
+        if chosen.plans:
+            for each in grown:
+                each.keep_plans(chosen.plans)
+        return [each.result() for each in grown]
 
 
 def _say(text: str) -> None:
@@ -170,17 +237,12 @@ def main(
     plans: Annotated[Path | None, typer.Option(help="Directory for the query plans.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Keep the figures here.")] = None,
 ) -> None:
-    """Fill a registry and measure it at each power of ten."""
+    """Fill registries of each power of ten and measure them."""
     clean_up_on_sigterm()
     powers = [10**3, 10**4] if quick else [10**power for power in range(min(4, to), to + 1)]
     about = machine(services(store, s3=False))
-    results: list[dict[str, Any]] = []
     command = shlex.join(["python", "bench/grow.py", *sys.argv[1:]])
-    try:
-        chosen = Settings(powers, processes, 50 if quick else runs, 0.3 if quick else seconds, plans)
-        results.extend(grow(store, chosen))
-    except DiskFull as error:
-        err.print(f"stopped: {error}", highlight=False)
+    results = grow(store, Settings(powers, processes, 50 if quick else runs, 0.3 if quick else seconds, plans))
     if not results:
         raise typer.Exit(1)
     print_tables(results, Console(width=None if sys.stdout.isatty() else WIDE))

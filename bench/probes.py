@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import cycle
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from growth_rows import RARE, patients_of
@@ -74,6 +74,10 @@ class Sample:
         return {each.name: len(getattr(self, each.name)) for each in fields(self)}
 
 
+Round = list[tuple[float, int]]
+"""Seconds of each run, and the objects or references in its answer."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """What a probe gave: seconds, and objects or references in an answer on average."""
@@ -82,6 +86,13 @@ class Timing:
     p99: float
     results: float
     runs: int
+
+    @staticmethod
+    def of(rounds: Iterable[Round]) -> Timing:
+        """The runs of several rounds together."""
+        runs = sorted(run for each in rounds for run in each)
+        taken = [seconds for seconds, _ in runs]
+        return Timing(median(taken), taken[int(0.99 * len(taken))], fmean(results for _, results in runs), len(runs))
 
 
 def sample(engine: Engine, entries: int) -> Sample:
@@ -261,24 +272,42 @@ def _probe(
 
 
 class Prober:
-    """Runs the probes on one database.
+    """Runs the probes on one database, each in several rounds.
 
     Args:
         engine: the registry's.
-        runs: most runs of a probe.
-        seconds: most seconds for a probe.
+        runs: most runs of a probe in all.
+        seconds: most seconds for a probe in all.
+        rounds: in how many parts.
     """
 
-    def __init__(self, engine: Engine, runs: int, seconds: float) -> None:
+    def __init__(self, engine: Engine, runs: int, seconds: float, rounds: int = 1) -> None:
         self._engine = engine
-        self._runs = runs
-        self._seconds = seconds
+        self._runs, self._seconds, self._rounds = runs, seconds, rounds
         self._settings = QuerySettings()
         self._codes = CodeCache()
         self._registry = Registry(engine, affinity.default(), self._settings)
 
-    def time(self, make: Callable[[], AdhocQuery], transaction: str) -> Timing:
-        """Time a query."""
+    def rounds(self, work: Callable[[], int]) -> Iterator[Round]:
+        """Do work, which tells what it returned, a round at a time; first once through its sample.
+
+        What is asked for often is in memory, and psycopg prepares at the fifth time.
+        """
+        self._repeat(work, self._runs, self._seconds)
+        for _ in range(self._rounds):
+            yield self._repeat(work, self._runs // self._rounds, self._seconds / self._rounds)
+
+    def _repeat(self, work: Callable[[], int], most: int, seconds: float) -> Round:
+        runs: Round = []
+        began = time.perf_counter()
+        while len(runs) < most and (len(runs) < _LEAST or time.perf_counter() - began < seconds):
+            start = time.perf_counter()
+            results = work()
+            runs.append((time.perf_counter() - start, results))
+        return runs
+
+    def query(self, make: Callable[[], AdhocQuery], transaction: str) -> Callable[[], int]:
+        """Work: a query."""
 
         def ask() -> int:
             answer = self._ask(make(), transaction)
@@ -286,13 +315,14 @@ class Prober:
                 raise RuntimeError(answer.errors[0])
             return len(answer.objects) + len(answer.refs)
 
-        return self._timed(ask)
+        return ask
 
-    def time_registration(self, patients: Sequence[str]) -> Timing:
-        """Time ITI-42 of one entry."""
+    def registration(self, patients: Sequence[str]) -> Callable[[], int]:
+        """Work: ITI-42 of one entry."""
         population, turn = Population(int(time.time())), cycle(patients)
         messages = [
-            rs.encode_submit(population.submission(next(turn), [population.oid()])) for _ in range(2 * self._runs + 10)
+            rs.encode_submit(population.submission(next(turn), [population.oid()]))
+            for _ in range(2 * self._runs + _LEAST * (self._rounds + 1))
         ]
         ready = iter(messages)
 
@@ -303,35 +333,15 @@ class Prober:
                 raise RuntimeError(answer.errors)
             return 3
 
-        return self._timed(register)
+        return register
 
-    def time_nothing(self) -> Timing:
-        """Time a transaction that asks for nothing: what differs in it from size to size is the machine."""
-
-        def ask() -> int:
-            return len(database.read_at_once(self._engine, lambda conn: database.rows(conn, "SELECT 1")))
-
-        return self._timed(ask)
+    def nothing(self) -> int:
+        """Work: a transaction that asks for nothing; what differs in it from size to size is the machine."""
+        return len(database.read_at_once(self._engine, lambda conn: database.rows(conn, "SELECT 1")))
 
     def _ask(self, query: AdhocQuery, transaction: str) -> AdhocQueryResponse:
         parsed = parse(query, transaction)
         return database.read_at_once(self._engine, lambda conn: run(conn, parsed, self._settings, self._codes))
-
-    def _timed(self, work: Callable[[], int]) -> Timing:
-        # Once through the sample: what is asked for often is in memory, and psycopg prepares at the fifth time.
-        begun = time.perf_counter()
-        for count in range(self._runs):
-            if count > _LEAST and time.perf_counter() - begun > self._seconds:
-                break
-            work()
-        taken: list[float] = []
-        results, began = 0, time.perf_counter()
-        while len(taken) < self._runs and (len(taken) < _LEAST or time.perf_counter() - began < self._seconds):
-            start = time.perf_counter()
-            results += work()
-            taken.append(time.perf_counter() - start)
-        ordered = sorted(taken)
-        return Timing(median(taken), ordered[int(0.99 * len(ordered))], results / len(taken), len(taken))
 
     def plan(self, make: Callable[[], AdhocQuery], transaction: str) -> str:
         """How the database answers a query: EXPLAIN (ANALYZE, BUFFERS), or EXPLAIN QUERY PLAN of SQLite."""
