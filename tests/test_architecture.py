@@ -13,7 +13,15 @@ PACKAGES = ("xds", "registry", "repository")
 
 # Each may use what stands before it, and its own kind.
 LAYERS = (
-    ("xds.errors", "xds.metadata.vocabulary", "xds.transactions", "xds.postgres", "xds.database", "xds.migrate"),
+    (
+        "xds.errors",
+        "xds.metadata.vocabulary",
+        "xds.transactions",
+        "xds.postgres",
+        "xds.sqlite",
+        "xds.database",
+        "xds.migrate",
+    ),
     ("xds.metadata",),
     ("xds.messages", "xds.queries", "xds.actors"),
     ("xds.schemas", "xds.ebxml"),
@@ -30,7 +38,7 @@ HOMES = {
     "zeep": ("xds.soap.transport",),
     "minio": ("repository.storage.s3",),
     "lxml": ("xds.ebxml", "xds.soap", "xds.security", "xds.audit", "xds.content", "xds.validation", "xds.messages"),
-    "sqlalchemy": ("xds.database", "xds.migrate", "registry", "repository"),
+    "sqlalchemy": ("xds.database", "xds.postgres", "xds.sqlite", "xds.migrate", "registry", "repository"),
     "alembic": ("xds.migrate", "registry.migrations", "repository.migrations"),
     "gunicorn": ("xds.serve", "xds.worker"),
     "typer": ("xds.cli", "xds.commands"),

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from functools import cache
-from time import monotonic
 from typing import Any, TypeVar
 
-import psycopg
-from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from xds import postgres
+from xds import postgres, sqlite
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -34,7 +29,6 @@ log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _CONNECT_SECONDS = 5
 _STATEMENT_MS, _LOCK_MS = 60_000, 20_000
-_SQLITE_BUSY_MS, _SQLITE_LOOK_MS = 30_000, 2
 
 
 class Trouble(Enum):
@@ -55,9 +49,9 @@ def engine(url: str, connections: int = 16) -> Engine:
         connections: most connections at a time.
     """
     if make_url(url).get_backend_name() == "sqlite":
-        timeout = {"timeout": _SQLITE_BUSY_MS / 1000}
+        timeout = {"timeout": sqlite.BUSY_MS / 1000}
         made = create_engine(url, pool_size=connections, pool_reset_on_return=None, connect_args=timeout)
-        event.listen(made, "connect", _prepare_sqlite)
+        event.listen(made, "connect", sqlite.prepare)
         event.listen(made, "begin", _begin_sqlite)
         return made
     # One plan for a statement, whatever its values: nearly all go from a patient or an id by one index. To compare the
@@ -84,26 +78,9 @@ def engine(url: str, connections: int = 16) -> Engine:
         },
     )
     event.listen(made, "do_connect", postgres.connect)
-    event.listen(made, "checkout", _refuse_lost)
+    event.listen(made, "checkout", postgres.refuse_lost)
     event.listen(made, "begin", _begin_postgres)
     return made
-
-
-def _refuse_lost(connection: postgres.Connection, _record: object, _proxy: object) -> None:
-    """Let the pool open another connection in place of one that the server has closed meanwhile: it was restarted.
-
-    To learn that from a statement would leave open whether the statement was done.
-    """
-    if postgres.is_lost(connection):
-        raise DisconnectionError("closed by the server")
-
-
-class _BinaryCursor(psycopg.Cursor[Any]):
-    """Results as PostgreSQL holds them: octets as text would be twice as many."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.format = Format.BINARY
 
 
 class Direct:
@@ -138,22 +115,7 @@ AnyConnection = Connection | Direct
 
 
 def _begin_postgres(connection: Connection) -> None:
-    _set_autocommit(connection, on=bool(connection.get_execution_options().get("alone")))
-
-
-def _set_autocommit(connection: AnyConnection, *, on: bool) -> None:
-    # READ COMMITTED gives every statement a view of its own: for one that only reads, or for a single one that writes,
-    # BEGIN and COMMIT would be two more round trips and nothing else. psycopg says BEGIN itself where it is needed.
-    driver: Any = connection.connection.driver_connection
-    if driver.autocommit is not on:
-        driver.autocommit = on
-        driver.cursor_factory = _BinaryCursor if on else psycopg.Cursor
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_SQLITE_BUSY_MS}"):
-        connection.execute(f"PRAGMA {pragma}")
+    postgres.set_autocommit(connection.connection, on=bool(connection.get_execution_options().get("alone")))
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -162,37 +124,11 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _say_begin(connection: AnyConnection, *, writes: bool) -> None:
     # A transaction that reads first and writes later would fail when another one wrote in between.
-    if writes:
-        _begin_immediate(connection)
-    else:
-        changed(connection, "BEGIN")
-
-
-def _begin_immediate(connection: AnyConnection) -> None:
-    """Wait for the writers of other processes.
-
-    SQLite would let us sleep ever longer between two looks, a tenth of a second in the end: the file would lie idle
-    meanwhile.
-    """
-    driver: Any = connection.connection.driver_connection
-    end = monotonic() + _SQLITE_BUSY_MS / 1000
-    changed(connection, f"PRAGMA busy_timeout={_SQLITE_LOOK_MS}")
-    try:
-        while _is_busy(driver) and monotonic() < end:
-            pass
-        if not driver.in_transaction:
-            changed(connection, "BEGIN IMMEDIATE")  # fails in SQLAlchemy's words
-    finally:
-        changed(connection, f"PRAGMA busy_timeout={_SQLITE_BUSY_MS}")
-
-
-def _is_busy(driver: Any) -> bool:
-    """Try to begin; tell whether another one is writing."""
-    try:
-        driver.execute("BEGIN IMMEDIATE")
-    except sqlite3.OperationalError as error:
-        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest of an extended code says why
-    return False
+    with _driver(connection, "BEGIN") as cursor:
+        if writes:
+            sqlite.begin_immediate(cursor.connection)
+        else:
+            cursor.execute("BEGIN")
 
 
 def read(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -233,27 +169,8 @@ def write_at_once(engine: Engine, work: Callable[[Direct], T]) -> T:
         return _run(lambda: _direct(engine, writes=True), work, _is_undone)
 
 
-@contextmanager
-def _turn(engine: Engine) -> Iterator[None]:
-    """Let the writers of one process take turns on a SQLite file.
-
-    They queue here in order; those of several processes meet in `_begin_immediate`.
-    """
-    if engine.dialect.name != "sqlite":
-        yield
-        return
-    lock = _lock(str(engine.url))
-    if not lock.acquire(timeout=_SQLITE_BUSY_MS / 1000):
-        raise PoolTimeout("the writers before this one did not end in time")
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@cache
-def _lock(_url: str) -> threading.Lock:
-    return threading.Lock()
+def _turn(engine: Engine) -> AbstractContextManager[None]:
+    return sqlite.turn(str(engine.url)) if engine.dialect.name == "sqlite" else nullcontext()
 
 
 def rows(connection: AnyConnection, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -346,7 +263,7 @@ def _direct(engine: Engine, *, writes: bool) -> Iterator[Direct]:
     connection = Direct(engine)
     try:
         if engine.dialect.name == "postgresql":
-            _set_autocommit(connection, on=True)
+            postgres.set_autocommit(connection.connection, on=True)
             yield connection
         else:
             yield from _in_transaction(connection, writes=writes)

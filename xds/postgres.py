@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that do not wait for ever, and arrays as it takes them.
+"""PostgreSQL as both actors use it: connections that do not wait for ever, and arrays as it takes them.
 
 The server's own time limits are no help when the server is frozen, or its machine or network is gone: psycopg waits for
 its answer without end, and one request after the other keeps a thread. Here each wait for an answer has an end, after
@@ -18,6 +18,8 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Dumper
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import PoolProxiedConnection
 
 PATIENCE_SECONDS = 65.0
 """For one answer; a little more than the server is given for a statement."""
@@ -64,6 +66,35 @@ def is_lost(connection: Connection) -> bool:
     waiting = select.poll()
     waiting.register(connection.pgconn.socket, select.POLLIN)
     return bool(waiting.poll(0))
+
+
+def refuse_lost(connection: Connection, _record: object, _proxy: object) -> None:
+    """Let the pool open another connection in place of one that the server has closed meanwhile: it was restarted.
+
+    For SQLAlchemy's event `checkout`. To learn that from a statement would leave open whether the statement was done.
+    """
+    if is_lost(connection):
+        raise DisconnectionError("closed by the server")
+
+
+class _BinaryCursor(psycopg.Cursor[Any]):
+    """Results as PostgreSQL holds them: octets as text would be twice as many."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.format = psycopg.pq.Format.BINARY
+
+
+def set_autocommit(connection: PoolProxiedConnection, *, on: bool) -> None:
+    """Let each statement be a transaction by itself, its results binary; or not.
+
+    READ COMMITTED gives every statement a view of its own: for one that only reads, or for a single one that writes,
+    BEGIN and COMMIT would be two more round trips and nothing else. psycopg says BEGIN itself where it is needed.
+    """
+    driver: Any = connection.driver_connection
+    if driver.autocommit is not on:
+        driver.autocommit = on
+        driver.cursor_factory = _BinaryCursor if on else psycopg.Cursor
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from registry.service import Registry
 from tests.actors import CALLER, Bench
 from tests.conftest import SERVICE
 from tests.samples import entry, folder, link, new_oid, submission, submission_set
-from xds import database
+from xds import database, sqlite
 from xds.ebxml.rim import decode_served
 from xds.ebxml.rs import submit_request
 from xds.ebxml.schema import validate
@@ -339,7 +339,7 @@ def test_a_database_that_is_not_there_is_told_at_once():
 
 
 def test_a_locked_sqlite_database_is_busy_and_then_works(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "_SQLITE_BUSY_MS", 200)
+    monkeypatch.setattr(sqlite, "BUSY_MS", 200)
     url = f"sqlite:///{tmp_path}/locked.db"
     bench = Bench.make(database.engine(url))
     other = create_engine(url)
