@@ -221,7 +221,7 @@ class FloorApplication:
 
         In: parse; schema check of the SubmitObjectsRequest; patientId and uniqueIds taken from the tree; one durable
         transaction with the look-up of the patient and the very rows the product writes (its tables and indexes, fresh
-        UUIDs; bodies and codes of the same size, ready made). PostgreSQL: two round trips, prepared statements.
+        UUIDs; bodies and codes of the same size, ready made). PostgreSQL: one prepared statement, one round trip.
 
         Not in: reading the other attributes, the rules of content, encoding and packing bodies, interning codes,
         looking for earlier uniqueIds and UUIDs, locking the patient.
@@ -237,7 +237,7 @@ class FloorApplication:
         In: the root part parsed and schema-checked; each document's octets hashed (SHA-1) on their way from the socket
         to the store, written durably (directory: file and folder synced; S3: the minio client's put_object with the
         length known); then the rows of ITI-42 and a row for each document in the repository's table. PostgreSQL: all
-        rows in one transaction; SQLite: one in each of the two files. Several documents are stored side by side, by as
+        rows in one statement; SQLite: one in each of the two files. Several documents are stored side by side, by as
         many spare threads as the product has: over one connection that is twice as fast as in turn, over many as fast.
 
         Not in: looking for the MIME boundary in a document that is not in memory whole (its end follows from

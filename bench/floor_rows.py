@@ -11,22 +11,24 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import psycopg
 from population import Population, patient_id
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Table
 from sqlalchemy.engine import make_url
 
 from registry import bodies
 from registry.codes import intern
 from registry.identity import Assignment, new_uuids
+from registry.insert import from_lists, typed
 from registry.models import object_code, registry_object, unique_identifier
 from registry.rows import code_keys, code_rows, identifier_row, row
 from repository.models import State, document
 from xds import database
 from xds.ebxml import rim
+from xds.postgres import Array, array
 
 Row = list[Any]
 OBJECTS, CODES, IDENTIFIERS, DOCUMENTS = registry_object, object_code, unique_identifier, document
@@ -138,7 +140,8 @@ def _insert(table: Any, mark: str) -> str:
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"
 
 
-_PATIENT = "(SELECT id FROM patient WHERE value = {0} AND survivor IS NULL)"
+_PATIENT_IS = "value = {0} AND survivor IS NULL"
+_PATIENT = f"(SELECT id FROM patient WHERE {_PATIENT_IS})"
 _FIND = f"kind = 1 AND patient = {_PATIENT} AND status = 1 AND on_demand = 0 LIMIT 1001"
 _GET_ALL = f"""
 SELECT id, body FROM registry_object
@@ -157,26 +160,18 @@ class PostgresFloor:
 
     def __init__(self, url: str, _: str) -> None:
         where = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        self._conn = psycopg.connect(where, autocommit=True, prepare_threshold=0)
+        options = "-c plan_cache_mode=force_generic_plan"
+        self._conn = psycopg.connect(where, autocommit=True, prepare_threshold=0, options=options)
         self._cursor = self._conn.cursor(binary=True)
-        self._inserts = {table.name: _insert(table, "%s") for table in (OBJECTS, CODES, IDENTIFIERS, DOCUMENTS)}
 
     def register(self, templates: Templates, patient: str, unique_ids: Sequence[str], docs: Sequence[Stored]) -> None:
-        """One transaction, two round trips: the patient's number, then all rows and the commit."""
-        cursor = self._cursor
-        with self._conn.pipeline():
-            cursor.execute("BEGIN")
-            cursor.execute("SELECT id FROM patient WHERE value = %s AND survivor IS NULL", (patient,))
-            found = cursor.fetchone()
-            if found is None:
-                raise LookupError(patient)
-            objects, codes, identifiers = templates.filled(found[0], unique_ids, lambda id_: id_)
-            cursor.executemany(self._inserts[OBJECTS.name], objects)
-            cursor.executemany(self._inserts[CODES.name], codes)
-            cursor.executemany(self._inserts[IDENTIFIERS.name], identifiers)
-            if docs:
-                cursor.executemany(self._inserts[DOCUMENTS.name], map(_document_row, docs))
-            cursor.execute("COMMIT")
+        """One statement, which finds the patient's number on the way."""
+        filled = templates.filled(0, unique_ids, lambda id_: id_)
+        rows = zip((OBJECTS, CODES, IDENTIFIERS), filled, strict=True)
+        arrays = [column for table, some in rows for column in _arrays(table, some)]
+        documents = _arrays(DOCUMENTS, [_document_row(doc) for doc in docs]) if docs else ()
+        if self._cursor.execute(_at_once(with_documents=bool(docs)), (*documents, patient, *arrays)).rowcount < 1:
+            raise LookupError(patient)
 
     def find(self, patient: str) -> list[tuple[Any, bytes]]:
         """See `Floor`."""
@@ -200,6 +195,23 @@ class PostgresFloor:
         """See `Floor`."""
         rows = self._cursor.execute(_DOCUMENT + "unique_id = ANY(%s)", (list(unique_ids),)).fetchall()
         return {r[0]: Stored(*r) for r in rows}
+
+
+@cache
+def _at_once(*, with_documents: bool) -> str:
+    objects, codes, identifiers = map(from_lists, (OBJECTS, CODES, IDENTIFIERS))
+    owner = f"owner AS (SELECT id AS patient FROM patient WHERE {_PATIENT_IS.format('%b::text')})"
+    parts = [owner, f"objects AS ({objects})", f"codes AS ({codes})"]
+    if with_documents:
+        lists = ", ".join(f"%b::{type_}[]" for _, type_ in typed(DOCUMENTS))
+        new = f"INSERT INTO document ({', '.join(_columns(DOCUMENTS))}) SELECT * FROM unnest({lists})"
+        parts.insert(0, f"documents AS ({new})")
+    return f"WITH {', '.join(parts)} {identifiers}"
+
+
+def _arrays(table: Table, rows: Sequence[Sequence[Any]]) -> list[Array]:
+    columns = dict(zip(_columns(table), zip(*rows, strict=True), strict=True)) if rows else {}
+    return [array(type_, columns.get(name, ())) for name, type_ in typed(table)]
 
 
 class SqliteFloor:

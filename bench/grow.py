@@ -149,7 +149,8 @@ class Grown:
         if self._engine.dialect.name == "postgresql" and others:
             with self._engine.connect() as conn, suppress(OSError):
                 process = conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-                os.sched_setaffinity(process, others)
+                if Path(f"/proc/{process}/comm").read_text().startswith("postgres"):
+                    os.sched_setaffinity(process, others)
 
     @property
     def probes(self) -> list[str]:

@@ -77,25 +77,13 @@ def insert_all(connection: AnyConnection, rows: Rows) -> bool:
 
 
 def _insert_at_once(connection: AnyConnection, rows: Rows) -> bool:
-    unused = array("text", _padded(rows.unused, "")), array("uuid", _padded(rows.unused_parts, _NIL))
+    unused = array("text", rows.unused), array("uuid", rows.unused_parts)
     lists = chain.from_iterable(map(_lists, TABLES, rows.tables))
     return database.changed(connection, _at_once(), (rows.patient, *unused, *lists)) > 0
 
 
-_NIL = UUID(int=0)
-_GUESSED = 10
-
-
-def _padded(values: Sequence[T], nobodys: T) -> list[T]:
-    """The values and one that nobody bears, as many as PostgreSQL guesses for an array it has not seen.
-
-    With fewer it finds a plan for these values cheaper, and makes a new one each time.
-    """
-    return [*values, *[nobodys] * (_GUESSED - len(values))]
-
-
 def _lists(table: Table, rows: TableRows) -> Iterator[Array]:
-    return (array(type_, [row.get(name) for row in rows]) for name, type_ in _typed(table))
+    return (array(type_, [row.get(name) for row in rows]) for name, type_ in typed(table))
 
 
 @cache
@@ -104,7 +92,7 @@ def _at_once() -> str:
 
     The lock makes it wait for a merge of the patient under way, and sees what became of it.
     """
-    *first, last = map(_from_lists, TABLES)
+    *first, last = map(from_lists, TABLES)
     before = ", ".join(f"part_{number} AS ({statement})" for number, statement in enumerate(first))
     return f"WITH owner AS ({_OWNER}), {before} {last}"
 
@@ -117,16 +105,16 @@ _OWNER = """
 """
 
 
-def _from_lists(table: Table) -> str:
+def from_lists(table: Table) -> str:
     """An INSERT of rows whose columns are given as lists, each sent in PostgreSQL's binary form."""
-    given = ", ".join(name for name, _ in _typed(table))
-    lists = ", ".join(f"%b::{type_}[]" for _, type_ in _typed(table))
+    given = ", ".join(name for name, _ in typed(table))
+    lists = ", ".join(f"%b::{type_}[]" for _, type_ in typed(table))
     columns = ", ".join(table.columns.keys())
     return f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM owner, unnest({lists}) AS row ({given})"  # noqa: S608 - our own names
 
 
 @cache
-def _typed(table: Table) -> tuple[tuple[str, str], ...]:
+def typed(table: Table) -> tuple[tuple[str, str], ...]:
     """The columns that rows bring, each with the type of the array it is sent in."""
     return tuple((column.name, _type(column)) for column in table.columns if column.name != "patient")
 

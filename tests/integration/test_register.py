@@ -92,3 +92,10 @@ def test_what_one_message_holds_twice_of_the_same_hash_is_told_once(bench: Bench
 def test_the_table_of_slots_is_refused_beyond_the_standard_only(bench: Bench) -> None:
     """Extra metadata is no fault (TF-3 4.2.3.1.6)."""
     bench.accept(submission(entry(extra_slots=(Slot("urn:example:colour", ("red", "blue")), Slot("urn:empty", ())))))
+
+
+def test_an_object_that_bears_the_nil_uuid_is_one_like_any_other(bench: Bench) -> None:
+    other = Identifier(OTHER_PATIENT)
+    bench.accept(submission(entry(id="urn:uuid:00000000-0000-0000-0000-000000000000")))
+    bench.accept(submission(entry()))
+    bench.accept(submission(entry(patient_id=other), sset=submission_set(patient_id=other)))
