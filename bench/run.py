@@ -162,7 +162,7 @@ class Choice:
 
 def measure_store(kind: StoreKind, chosen: Choice) -> Iterator[dict[str, Any]]:
     """All cases on one store, a row for each number of connections."""
-    rounds = ROUNDS if chosen.seconds > 1 else 1
+    rounds = ROUNDS if chosen.seconds >= 1 else 1
     retrieval = any(case.transaction.number == "ITI-43" for case in chosen.cases)
     wants_huge = any(case.huge and case.transaction.number == "ITI-43" for case in chosen.cases)
     with prepared(kind) as path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -17,8 +18,13 @@ import pytest
 from sqlalchemy import text
 
 from repository.storage import open_store
-from tests.stack import Arrangement, Stack, Stores, environment
+from tests.stack import SOURCE_ID, Arrangement, Stack, Stores, environment
 from xds import database
+from xds.cli import main
+from xds.client import RegistryClient, RepositoryClient
+from xds.commands import ask
+from xds.errors import Code, SoapFault, XDSError
+from xds.messages import AdhocQueryResponse, RegistryResponse
 
 SAMPLE = Path(__file__).parents[2] / "xds" / "data" / "samples" / "cda-zh.xml"
 FILES, PATIENTS, BROKEN_OFF_AFTER = 250, 25, 60
@@ -152,3 +158,84 @@ def test_ctrl_c_again_does_not_wait_for_a_peer_that_is_silent(stack, tmp_path):
             assert client.wait(30) == -signal.SIGINT
     said = "Stopping as soon as what is under way has ended; Ctrl-C again does not wait for that.\n"
     assert log.read_text() == said
+
+
+BUSY = XDSError(Code.XDSRegistryBusy, "too many transactions at once")
+
+
+@pytest.fixture
+def scripted(monkeypatch, tmp_path, capsys):
+    """`xds submit --json` in this process; returns exit code, results and words.
+
+    The registry's answers to the questions which files are in are those of a script, and then that none is.
+    """
+    monkeypatch.setattr(ask, "_PAUSES", (0.0, 0.0, 0.0))
+    files, config = write_files(tmp_path), tmp_path / "xds.toml"
+    config.write_text(
+        f'[affinity]\nassigning_authorities = ["{HEALTH_CARDS}"]\n[defaults]\nsource_id = "{SOURCE_ID}"\n'
+    )
+
+    def run(script, provide=lambda *_: RegistryResponse()):
+        def query(*_):
+            answer = script.pop(0) if script else AdhocQueryResponse()
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(RegistryClient, "query", query)
+        monkeypatch.setattr(RepositoryClient, "provide_and_register", provide)
+        peers = ("--registry", "http://127.0.0.1:9/", "--repository", "http://127.0.0.1:9/")
+        with pytest.raises(SystemExit) as end:
+            main(["submit", "-c", str(config), *peers, "--json", *OPTIONS, *map(str, files)])
+        out, err = capsys.readouterr()
+        return end.value.code, json.loads(out), err
+
+    return run
+
+
+def test_a_registry_that_is_busy_is_asked_again(scripted):
+    busy = AdhocQueryResponse(errors=(BUSY,))
+    code, results, words = scripted([AdhocQueryResponse(), busy, busy, busy])
+    assert (code, {each["outcome"] for each in results}) == (0, {"submitted"}), words
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([AdhocQueryResponse(errors=(BUSY,))] * 4, str(BUSY)),
+        ([SoapFault("Receiver", "out of order")], "the peer takes this for no valid message: out of order"),
+    ],
+    ids=["busy", "fault"],
+)
+@pytest.mark.parametrize("before", [0, 1], ids=["first portion", "second portion"])
+def test_a_portion_the_registry_refuses_to_tell_of_is_not_sent_and_the_others_are(scripted, before, answers, problem):
+    code, results, words = scripted([AdhocQueryResponse()] * before + answers)
+    unsent = results[100 * before : 100 * (before + 1)]
+    assert [each["outcome"] for each in unsent] == ["not sent"] * 100
+    assert {tuple(each["problems"]) for each in unsent} == {(problem,)}
+    assert len(results) == FILES
+    assert "150 submitted, 100 not sent; " in words
+    assert code == 1
+
+
+def test_what_ends_after_ctrl_c_is_counted_and_told(scripted):
+    sent = []
+    refusal = RegistryResponse(errors=(XDSError(Code.XDSUnknownPatientId, "no such patient"),))
+
+    def provide(*_):
+        sent.append(None)
+        if len(sent) == BROKEN_OFF_AFTER:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return refusal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, results, words = scripted([], provide)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert BROKEN_OFF_AFTER <= len(sent) < FILES
+    assert [each["outcome"] for each in results] == ["refused"] * len(sent)
+    assert words.count(": refused, uniqueId") >= len(sent) - 1, "all but the one whose line Ctrl-C may have cut"
+    assert f"{len(sent)} refused" in words
+    assert code == 130

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -10,13 +12,14 @@ from xds.actors import DocumentRegistry
 from xds.commands.peers import CALLER
 from xds.ebxml import rim
 from xds.ebxml.xml import parse
-from xds.errors import Code, Refused
-from xds.messages import AdhocQuery, AdhocQueryResponse, ReturnType
+from xds.errors import Code, Refused, Severity
+from xds.messages import AdhocQuery, AdhocQueryResponse, RegistryResponse, ReturnType
 from xds.metadata.model import DocumentEntry
 from xds.metadata.vocabulary import RIM, AvailabilityStatus
 from xds.queries.table import TABLE, Compare, Parameter
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", AdhocQueryResponse, RegistryResponse)
 
 STORED = {stored.name: stored for stored in TABLE}
 PORTION = 200
@@ -24,6 +27,8 @@ PORTION = 200
 APPROVED = AvailabilityStatus.APPROVED.value
 Parameters = Sequence[tuple[str, Sequence[str]]]
 _NUMBERS = (Compare.FROM, Compare.TO, Compare.LEVEL)
+_BUSY = frozenset({Code.XDSRegistryBusy, Code.XDSRepositoryBusy})
+_PAUSES = (0.5, 2.0, 5.0)  # seconds before trying again what was refused for being busy
 
 
 def query(name: str, parameters: Parameters, *, refs: bool = False) -> AdhocQuery:
@@ -49,15 +54,25 @@ def documents(registry: DocumentRegistry, asked: AdhocQuery) -> list[DocumentEnt
 
 
 def answered(registry: DocumentRegistry, asked: AdhocQuery) -> AdhocQueryResponse:
-    """The answer, unless it has none but errors.
+    """The answer, unless it has none but errors; a busy registry is asked again.
 
     Raises:
         Refused: the registry's errors.
     """
-    answer = registry.query(asked, CALLER)
+    answer = unless_busy(partial(registry.query, asked, CALLER))
     if answer.errors and not answer.objects and not answer.refs:
         raise Refused(answer.errors)
     return answer
+
+
+def unless_busy(request: Callable[[], Answer]) -> Answer:
+    """The answer to a request, made again after a pause while an actor refuses it for being busy."""
+    for pause in _PAUSES:
+        answer = request()
+        if not any(error.code in _BUSY and error.severity is Severity.ERROR for error in answer.errors):
+            return answer
+        time.sleep(pause)
+    return request()
 
 
 def decoded(answer: AdhocQueryResponse) -> list[DocumentEntry]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,8 +29,6 @@ from xds.metadata.model import DocumentEntry, Submission
 from xds.metadata.vocabulary import AssociationType
 
 _CHUNK = 1 << 20
-_BUSY = frozenset({Code.XDSRegistryBusy, Code.XDSRepositoryBusy})
-_PAUSES = (0.5, 2.0, 5.0)  # seconds before trying again what was refused for being busy
 
 
 class Outcome(Enum):
@@ -91,6 +89,12 @@ class Result:
             errors=tuple(errors),
             notes=(*self.notes, *notes),
         )
+
+    def failed(self, outcome: Outcome, error: Refused | SoapFault) -> Result:
+        """The same file, ended by what an actor answered."""
+        if isinstance(error, Refused):
+            return self.ended(outcome, *map(str, error.errors), errors=error.errors)
+        return self.ended(outcome, f"the peer takes this for no valid message: {error}")
 
     def as_json(self) -> dict[str, Any]:
         """For machines; what does not apply is left out."""
@@ -189,6 +193,7 @@ class Filing:
 
         Raises:
             Refused: the registry's errors.
+            SoapFault: it takes the question for no valid message.
             PeerUnavailable: it does not answer.
         """
         described = [result for result in results if result.outcome is Outcome.DESCRIBED]
@@ -213,11 +218,9 @@ class Filing:
                 return _compare(result, entry)
             relationships, notes = self._relationships(result)
             related = self._draft(result, relationships).submission if relationships else None
-            answer = self._send(result, related or _submission_of(result))
-        except Refused as refused:
-            return result.ended(Outcome.REFUSED, *map(str, refused.errors), errors=refused.errors)
-        except SoapFault as fault:
-            return result.ended(Outcome.REFUSED, f"the peer takes this for no valid message: {fault}")
+            answer = ask.unless_busy(partial(self._send, result, related or _submission_of(result)))
+        except (Refused, SoapFault) as error:
+            return result.failed(Outcome.REFUSED, error)
         return _answered(result, answer, notes)
 
     def _relationships(self, result: Result) -> tuple[list[Relationship], list[str]]:
@@ -242,16 +245,10 @@ class Filing:
         return found, notes
 
     def _send(self, result: Result, submission: Submission) -> RegistryResponse:
-        """Send, and again after a pause if an actor was busy."""
-        for pause in (*_PAUSES, None):
-            with result.path.open("rb") as content:
-                document = SubmittedDocument(_entry_of(result).id, content)
-                request = ProvideAndRegister(submit_request(submission), (document.id,), iter([document]))
-                answer = self._repository.provide_and_register(request, CALLER)
-            if pause is None or not any(error.code in _BUSY for error in answer.errors):
-                break
-            time.sleep(pause)
-        return answer
+        with result.path.open("rb") as content:
+            document = SubmittedDocument(_entry_of(result).id, content)
+            request = ProvideAndRegister(submit_request(submission), (document.id,), iter([document]))
+            return self._repository.provide_and_register(request, CALLER)
 
 
 class Known:

@@ -5,7 +5,8 @@
 3  send the rest, several at a time over kept-alive connections
 
 Steps 1 and 2 are a portion ahead of step 3, so that the peers never wait. A run that was broken off is simply started
-again. A file that fails does not stop the others; a peer that is gone does.
+again. A file that fails does not stop the others; a peer that is gone does. Where step 2 is refused, the portion is
+left for the next run.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from xds.commands.filing import Filing, Known, Outcome, Result
 from xds.commands.metadata import from_options, from_settings
 from xds.commands.peers import Authorities, Certificate, Key, RegistryURL, RepositoryURL, connect
 from xds.config import zone as time_zone
+from xds.errors import Refused, SoapFault
 from xds.metadata.vocabulary import AssociationType
 
 T = TypeVar("T")
@@ -136,7 +138,7 @@ def submit(
         filing = Filing(peers, options, defaults, relation)
         done = _Done(as_json)
         try:
-            done.take(_all(filing, files, jobs, quiet=as_json))
+            _all(filing, files, jobs, done, quiet=as_json)
         except KeyboardInterrupt:
             done.interrupted = True
     if as_json:
@@ -159,10 +161,11 @@ class _Done:
     counts: Counter[Outcome] = field(default_factory=Counter)
     kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     interrupted: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, results: Iterable[Result]) -> None:
-        """Take them as they come."""
-        for result in results:
+    def take(self, result: Result) -> None:
+        """Take one as it comes, from whichever thread."""
+        with self.lock:
             self.counts[result.outcome] += 1
             if self.each:
                 self.kept[result.path] = result.as_json()
@@ -218,26 +221,54 @@ def _relation(
     return relations[0] if relations else None
 
 
-def _all(filing: Filing, files: list[Path], jobs: int, *, quiet: bool) -> Iterator[Result]:
-    """File everything; yields each result as it comes."""
-    gone = _Gone()
+def _all(filing: Filing, files: list[Path], jobs: int, done: _Done, *, quiet: bool) -> None:
+    """File everything; what became of each file is taken and told as it comes.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, once what was under way is taken and told too.
+    """
     ended: SimpleQueue[Future[Result]] = SimpleQueue()
+    bar = _bar(len(files))
+
+    def take() -> None:
+        future = ended.get()
+        if not future.cancelled():
+            _tell(future.result(), bar, quiet=quiet)
+
+    def over(future: Future[Result]) -> None:
+        if not future.cancelled() and not future.exception():
+            done.take(future.result())  # in the thread that sent it: Ctrl-C does not come in between
+        ended.put(future)
+
+    try:
+        with _threads(jobs, "submit") as pool, _threads(1, "ahead") as ahead, _hurried(), bar:
+            _send_all(filing, ask.portions(files, BATCH), pool, ahead, over, take)
+    except KeyboardInterrupt:
+        while not ended.empty():
+            take()
+        raise
+
+
+def _send_all(
+    filing: Filing,
+    portions: Iterable[list[Path]],
+    pool: ThreadPoolExecutor,
+    ahead: ThreadPoolExecutor,
+    over: Callable[[Future[Result]], None],
+    take: Callable[[], None],
+) -> None:
+    """Send portions; `over` gets what has ended, `take` waits for one of them."""
+    gone = _Gone()
     under_way = 0
-    with (
-        _threads(jobs, "submit") as pool,
-        _threads(1, "ahead") as ahead,
-        _hurried(),
-        _progress(len(files), quiet=quiet) as advance,
-    ):
-        for described, known in _ahead(ahead, partial(gone.prepare, filing), ask.portions(files, BATCH)):
-            for result in described:
-                pool.submit(gone.guard, filing, result, known).add_done_callback(ended.put)
-            under_way += len(described)
-            while under_way > BATCH // 2:
-                under_way -= 1
-                yield advance(ended.get().result())
-        for _ in range(under_way):
-            yield advance(ended.get().result())
+    for described, known in _ahead(ahead, partial(gone.prepare, filing), portions):
+        for result in described:
+            pool.submit(gone.guard, filing, result, known).add_done_callback(over)
+        under_way += len(described)
+        while under_way > BATCH // 2:
+            under_way -= 1
+            take()
+    for _ in range(under_way):
+        take()
 
 
 @contextmanager
@@ -288,6 +319,8 @@ class _Gone:
     def prepare(self, filing: Filing, files: list[Path]) -> tuple[list[Result], Known]:
         """Describe some files and ask which are in; a registry that does not answer is gone.
 
+        Where it refuses the question, none of them is sent.
+
         Raises:
             PeerUnavailable: it did not even answer the first time.
         """
@@ -300,6 +333,8 @@ class _Gone:
             terminal.say(f"xds: {error}")
             self._in_a_row = PATIENCE
             return described, Known()
+        except (Refused, SoapFault) as error:
+            described, known = [_unasked(result, error) for result in described], Known()
         self._asked = True
         return described, known
 
@@ -320,24 +355,27 @@ class _Gone:
         return result
 
 
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Any]:
-    """A bar with the rate on a terminal; a line for each file elsewhere, and for those that went wrong."""
+def _unasked(result: Result, error: Refused | SoapFault) -> Result:
+    return result.failed(Outcome.UNSENT, error) if result.outcome is Outcome.DESCRIBED else result
+
+
+def _bar(total: int) -> Progress:
+    """A bar with the rate, on a terminal and for more than one file."""
     words = terminal.words
     columns = (
         BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=words, transient=True, disable=not words.is_terminal or total == 1) as bar:
-        task = bar.add_task("", total=total, rate="")
+    bar = Progress(*columns, console=words, transient=True, disable=not words.is_terminal or total == 1)
+    bar.add_task("", total=total, rate="")
+    return bar
 
-        def advance(result: Result) -> Result:
-            done = bar.tasks[0]
-            bar.update(task, advance=1, rate=f"{done.speed:.0f}/s" if done.speed else "")
-            if bar.disable or result.outcome not in (Outcome.SUBMITTED, Outcome.KNOWN) or terminal.verbose:
-                _report(result, bar, quiet=quiet)
-            return result
 
-        yield advance
+def _tell(result: Result, bar: Progress, *, quiet: bool) -> None:
+    """Advance the bar, with a line for each file that went wrong; without a bar a line for each."""
+    done = bar.tasks[0]
+    bar.update(done.id, advance=1, rate=f"{done.speed:.0f}/s" if done.speed else "")
+    if bar.disable or result.outcome not in (Outcome.SUBMITTED, Outcome.KNOWN) or terminal.verbose:
+        _report(result, bar, quiet=quiet)
 
 
 def _report(result: Result, bar: Progress, *, quiet: bool) -> None:
